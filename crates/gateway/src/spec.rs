@@ -1,0 +1,309 @@
+//! What an operator declares: channels, routes and prices. The configuration file and the management API both
+//! lower into these, and [`crate::snapshot`] builds from nothing else. Doc comments here are the reference page.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A wire adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// OpenAI's own API.
+    Openai,
+    /// Any server that speaks OpenAI's Chat Completions: vLLM, Ollama, a vendor's compatible endpoint.
+    Compatible,
+    /// The scripted stand-in inside Steelyard. It is not a language model.
+    Sandbox,
+}
+
+impl ProviderKind {
+    /// The name in configuration, ledger and catalog.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Compatible => "compatible",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// One configured account at a provider.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSpec {
+    /// The channel's name, used in routes, in `channel/model` and in the ledger.
+    pub name: String,
+    /// The wire adapter.
+    pub provider: ProviderKind,
+    /// Where the provider is reached, up to and without `/chat/completions`. Required for `compatible`;
+    /// `https://api.openai.com/v1` for `openai` unless given.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// The account's API key: `env:NAME`, `file:PATH`, or the key itself.
+    #[serde(default)]
+    pub api_key: Option<SecretRef>,
+    /// OpenAI organization, sent as `OpenAI-Organization`.
+    #[serde(default)]
+    pub organization: Option<String>,
+    /// OpenAI project, sent as `OpenAI-Project`.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// Models to offer under their bare names, beside those that the catalog knows for this provider.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Geography of the account, for prices that differ by it.
+    #[serde(default = "default_geo")]
+    pub geo: String,
+    /// A PEM file of certificate authorities to trust for this channel beside the machine's own.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Headers added to every request of this channel.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Time limits towards this provider.
+    #[serde(default)]
+    pub timeouts: TimeoutSpec,
+}
+
+fn default_geo() -> String {
+    "global".to_owned()
+}
+
+/// Time limits of an attempt, written `500ms`, `10s`, `2m`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutSpec {
+    /// Until a connection stands, TLS included.
+    pub connect: Span,
+    /// From sending the request until the first byte of the answer's head.
+    pub first_byte: Span,
+    /// Between two pieces of an answer.
+    pub idle: Span,
+    /// The whole attempt.
+    pub total: Span,
+}
+
+impl Default for TimeoutSpec {
+    fn default() -> Self {
+        Self {
+            connect: Span(Duration::from_secs(10)),
+            first_byte: Span(Duration::from_secs(600)),
+            idle: Span(Duration::from_secs(120)),
+            total: Span(Duration::from_secs(3600)),
+        }
+    }
+}
+
+/// A name clients call, with where it leads.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    /// The name clients put into `model`.
+    pub name: String,
+    /// How the order of targets is chosen for a call.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Where it leads. The next is tried when one fails before the first byte went to the client.
+    pub targets: Vec<TargetSpec>,
+    /// What happens upstream when the client hangs up.
+    #[serde(default)]
+    pub on_disconnect: OnDisconnect,
+    /// Refuse calls with a field that the target cannot express, instead of naming the loss.
+    #[serde(default)]
+    pub strict: bool,
+    /// How often the targets are gone through again after all have failed in a way that may pass.
+    #[serde(default = "default_retries")]
+    pub retries: u8,
+}
+
+pub(crate) const fn default_retries() -> u8 {
+    1
+}
+
+/// One target of a route.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSpec {
+    /// A channel's name.
+    pub channel: String,
+    /// The model's name at that provider.
+    pub model: String,
+    /// Its share of calls under `weighted`.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+const fn default_weight() -> u32 {
+    1
+}
+
+/// How the order of targets is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// As written.
+    #[default]
+    Priority,
+    /// The first by chance, in proportion to the weights; then as written.
+    Weighted,
+}
+
+/// What happens upstream when the client hangs up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDisconnect {
+    /// The upstream call is cancelled; what passed is counted.
+    #[default]
+    Cut,
+    /// The upstream answer is read to its end, for at most 60 s, so that the vendor's own figures are in the ledger.
+    Drain,
+}
+
+/// A price of your own: an override, or the price of a model that the catalog does not know.
+/// US dollars per million tokens.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceSpec {
+    /// The channel's name.
+    pub channel: String,
+    /// The model's name at that provider.
+    pub model: String,
+    /// From which date the price holds, midnight UTC.
+    #[schemars(with = "String")]
+    pub from: toml::value::Datetime,
+    /// Prompt tokens.
+    pub input: String,
+    /// Generated tokens.
+    pub output: String,
+    /// Prompt tokens read from a cache.
+    #[serde(default)]
+    pub cache_read: Option<String>,
+    /// Prompt tokens written to a cache for five minutes.
+    #[serde(default)]
+    pub cache_write_5m: Option<String>,
+    /// Prompt tokens written to a cache for an hour.
+    #[serde(default)]
+    pub cache_write_1h: Option<String>,
+    /// Generated reasoning tokens, where they are not priced as output.
+    #[serde(default)]
+    pub reasoning: Option<String>,
+    /// Largest prompt and answer together, in tokens.
+    #[serde(default)]
+    pub context_window: Option<u64>,
+    /// Largest answer, in tokens.
+    #[serde(default)]
+    pub max_output: Option<u64>,
+}
+
+/// A length of time, written `500ms`, `10s`, `2m`, `1h 30m`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
+pub struct Span(pub Duration);
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let span = jiff::SignedDuration::try_from(self.0).map_err(serde::ser::Error::custom)?;
+        serializer.collect_str(&format_args!("{span:#}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse::<jiff::SignedDuration>()
+            .ok()
+            .and_then(|span| Duration::try_from(span).ok())
+            .filter(|span| !span.is_zero())
+            .map(Self)
+            .ok_or_else(|| {
+                serde::de::Error::custom(format!("`{text}` is not a length of time: write it as 500ms, 10s or 2m"))
+            })
+    }
+}
+
+/// A secret, by where it is: `env:NAME`, `file:PATH`, or the value itself. Never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct SecretRef(String);
+
+impl SecretRef {
+    /// From the text of the configuration.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the secret itself stands in the configuration.
+    pub fn is_literal(&self) -> bool {
+        !self.0.starts_with("env:") && !self.0.starts_with("file:")
+    }
+
+    /// Fetches the secret; surrounding white space is not part of it.
+    pub fn resolve(&self) -> Result<secrecy::SecretString, SecretError> {
+        let value = if let Some(name) = self.0.strip_prefix("env:") {
+            std::env::var(name).map_err(|_| SecretError::NoVariable { name: name.to_owned() })?
+        } else if let Some(path) = self.0.strip_prefix("file:") {
+            std::fs::read_to_string(path)
+                .map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?
+        } else {
+            self.0.clone()
+        };
+        let value = value.trim();
+        if value.is_empty() {
+            return Err(SecretError::Empty { place: self.place() });
+        }
+        Ok(value.to_owned().into())
+    }
+
+    /// Where it is, without what it is.
+    pub fn place(&self) -> String {
+        if self.is_literal() { "(value in the configuration)".to_owned() } else { self.0.clone() }
+    }
+}
+
+impl fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place())
+    }
+}
+
+impl Serialize for SecretRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.place())
+    }
+}
+
+/// Why a secret could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// No such environment variable.
+    #[error("environment variable {name} is not set")]
+    NoVariable {
+        /// Its name.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("secret file {path} cannot be read")]
+    Unreadable {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is nothing in it.
+    #[error("the secret at {place} is empty")]
+    Empty {
+        /// Where.
+        place: String,
+    },
+}
