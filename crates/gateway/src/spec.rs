@@ -33,7 +33,7 @@ impl ProviderKind {
 }
 
 /// One configured account at a provider.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelSpec {
     /// The channel's name, used in routes, in `channel/model` and in the ledger.
@@ -70,12 +70,19 @@ pub struct ChannelSpec {
     pub timeouts: TimeoutSpec,
 }
 
+impl ChannelSpec {
+    /// Whether the channel depends on files, which may change while the declaration does not.
+    pub fn reads_a_file(&self) -> bool {
+        self.ca_file.is_some() || self.api_key.as_ref().is_some_and(SecretRef::is_file)
+    }
+}
+
 fn default_geo() -> String {
     "global".to_owned()
 }
 
 /// Time limits of an attempt, written `500ms`, `10s`, `2m`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutSpec {
     /// Until a connection stands, TLS included.
@@ -246,6 +253,11 @@ impl SecretRef {
     /// Whether the secret itself stands in the configuration.
     pub fn is_literal(&self) -> bool {
         !self.0.starts_with("env:") && !self.0.starts_with("file:")
+    }
+
+    /// Whether the secret is in a file of its own.
+    pub fn is_file(&self) -> bool {
+        self.0.starts_with("file:")
     }
 
     /// Fetches the secret; surrounding white space is not part of it.

@@ -1,1 +1,21 @@
-//! (being written)
+//! The HTTP surface.
+//!
+//! Owns: the listener, authentication, the dialects' routes, the management API under `/api/v1`, health and metrics,
+//! and the order of shutdown. The only crate that knows axum.
+//! Must never: decide what a call costs, where it goes or whether it is recorded; hold SQL.
+//! Start reading at [`app`] for the table of routes, and at [`dialect::openai`] for the life of a request.
+
+pub mod app;
+pub mod control;
+mod auth;
+mod body;
+mod dialect;
+mod api;
+mod health;
+pub mod listen;
+pub mod drain;
+
+pub use app::{App, Limits};
+pub use control::Control;
+pub use drain::Drain;
+pub use health::install_recorder;

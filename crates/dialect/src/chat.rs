@@ -1,0 +1,382 @@
+//! The canonical chat model: what every dialect is decoded into and encoded from.
+//!
+//! A superset of the wires that are spoken, not of those that might be. Values that nobody interprets are
+//! carried as [`Json`]; members without a name of their own are kept in `extra`.
+
+use serde::{Deserialize, Serialize};
+use steelyard_core::Usage;
+
+pub use crate::json::{Extra, Json};
+
+/// A request for an answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChatRequest {
+    /// The model as the client called it, or as the target calls it.
+    pub model: String,
+    /// The conversation in order, system and developer messages in their places.
+    pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether and what it must call.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may make several calls in one turn.
+    pub parallel_tool_calls: Option<bool>,
+    /// The form of the answer.
+    pub response_format: Option<ResponseFormat>,
+    /// Cap on generated tokens, reasoning included.
+    pub max_output_tokens: Option<u64>,
+    /// Randomness, 0 to 2.
+    pub temperature: Option<f64>,
+    /// Nucleus, 0 to 1.
+    pub top_p: Option<f64>,
+    /// Texts that end the answer; at most four.
+    pub stop: Vec<String>,
+    /// How many answers, 1 to 128.
+    pub choices: Option<u64>,
+    /// Whether to report the probability of each token.
+    pub logprobs: Option<bool>,
+    /// How many alternatives to report for each token, 0 to 20.
+    pub top_logprobs: Option<u64>,
+    /// For repeatable sampling.
+    pub seed: Option<i64>,
+    /// Against new mentions of what was mentioned, −2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// Against repetition, −2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// Bias by token id.
+    pub logit_bias: Option<Json>,
+    /// The end user.
+    pub user: Option<String>,
+    /// The end user, hashed, for the vendor's abuse checks.
+    pub safety_identifier: Option<String>,
+    /// Labels the vendor stores with the call.
+    pub metadata: Option<Json>,
+    /// How hard to think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, or a vendor's own word.
+    pub reasoning_effort: Option<String>,
+    /// How much to say: `low`, `medium`, `high`.
+    pub verbosity: Option<String>,
+    /// `auto`, `default`, `flex`, `scale`, `priority`, or a vendor's own word.
+    pub service_tier: Option<String>,
+    /// Whether the vendor keeps the answer.
+    pub store: Option<bool>,
+    /// Whether to stream.
+    pub stream: bool,
+    /// Whether the stream ends with usage.
+    pub include_usage: bool,
+    /// Further options of the stream.
+    pub stream_extra: Extra,
+    /// Kinds of output: `text`, `audio`.
+    pub modalities: Vec<String>,
+    /// Voice and format of audio output.
+    pub audio: Option<Json>,
+    /// Text that the answer probably repeats.
+    pub prediction: Option<Json>,
+    /// The vendor's web search.
+    pub web_search_options: Option<Json>,
+    /// Groups calls that share a prefix in the vendor's cache.
+    pub prompt_cache_key: Option<String>,
+    /// How long the vendor's cache keeps the prefix.
+    pub prompt_cache_retention: Option<String>,
+    /// Members without a name above.
+    pub extra: Extra,
+}
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    /// Standing instructions.
+    System,
+    /// Standing instructions, in the newer word.
+    Developer,
+    /// The user.
+    #[default]
+    User,
+    /// The model.
+    Assistant,
+    /// Results of tool calls.
+    Tool,
+}
+
+/// One turn.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// A name for the speaker.
+    pub name: Option<String>,
+    /// What is said, in order: reasoning, then content, then tool calls where the wire has no order of its own.
+    pub content: Vec<Part>,
+    /// Members without a name above.
+    pub extra: Extra,
+}
+
+/// A piece of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+        /// Members without a name above.
+        extra: Extra,
+    },
+    /// A picture.
+    Image {
+        /// Where it is.
+        source: Media,
+        /// `auto`, `low`, `high`.
+        detail: Option<String>,
+    },
+    /// Sound in the prompt.
+    Audio {
+        /// `wav`, `mp3`.
+        format: String,
+        /// Base64, checked.
+        data: String,
+    },
+    /// Sound that the vendor generated earlier and keeps.
+    AudioRef {
+        /// The vendor's id.
+        id: String,
+    },
+    /// A document.
+    File {
+        /// Where it is.
+        source: FileSource,
+        /// Its name.
+        filename: Option<String>,
+    },
+    /// The model declined.
+    Refusal {
+        /// What it said.
+        text: String,
+    },
+    /// What the model thought.
+    Reasoning {
+        /// The text.
+        text: String,
+    },
+    /// The model calls a tool.
+    ToolCall(ToolCall),
+    /// The answer to a tool call.
+    ToolResult(ToolResult),
+}
+
+impl Part {
+    /// Plain text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text { text: text.into(), extra: Extra::new() }
+    }
+}
+
+/// Where a picture is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Media {
+    /// Somewhere on the network.
+    Url(String),
+    /// In the request.
+    Inline {
+        /// `image/png`.
+        media_type: String,
+        /// Base64, checked.
+        data: String,
+    },
+}
+
+/// Where a document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSource {
+    /// In the vendor's file store.
+    Id(String),
+    /// In the request.
+    Inline {
+        /// `application/pdf`; none if the client did not say.
+        media_type: Option<String>,
+        /// Base64, checked.
+        data: String,
+    },
+}
+
+/// The model calls a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Unique in the conversation.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// What it is given.
+    pub input: ToolInput,
+}
+
+/// What a tool is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolInput {
+    /// A function's arguments: JSON as the model wrote it, which may be malformed.
+    Arguments(String),
+    /// A custom tool's free text.
+    Text(String),
+}
+
+/// The answer to a tool call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolResult {
+    /// The call it answers.
+    pub call_id: String,
+    /// What came out.
+    pub content: Vec<Part>,
+    /// Whether the tool failed.
+    pub is_error: bool,
+}
+
+/// What the model may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// The name it is called by.
+    pub name: String,
+    /// What it is good for.
+    pub description: Option<String>,
+    /// What it takes.
+    pub kind: ToolKind,
+}
+
+/// What a tool takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolKind {
+    /// Arguments by a JSON schema.
+    Function {
+        /// The schema; none: no arguments.
+        parameters: Option<Json>,
+        /// Whether the arguments are held to the schema.
+        strict: Option<bool>,
+    },
+    /// Free text, perhaps by a grammar.
+    Custom {
+        /// The grammar.
+        format: Option<Json>,
+    },
+}
+
+/// Whether and what the model must call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// Nothing.
+    None,
+    /// As it likes.
+    Auto,
+    /// Something.
+    Required,
+    /// This tool.
+    Tool(String),
+    /// Some of the tools.
+    Allowed {
+        /// Whether it must call one.
+        required: bool,
+        /// Their names.
+        names: Vec<String>,
+    },
+}
+
+/// The form of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResponseFormat {
+    /// Text.
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// JSON by a schema.
+    JsonSchema {
+        /// A name for the schema.
+        name: String,
+        /// The schema.
+        schema: Option<Json>,
+        /// Whether the answer is held to the schema.
+        strict: Option<bool>,
+        /// What the answer is for.
+        description: Option<String>,
+    },
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ChatResponse {
+    /// The vendor's id.
+    pub id: Option<String>,
+    /// The model that answered, as the vendor calls it.
+    pub model: String,
+    /// Seconds since the epoch.
+    pub created: Option<i64>,
+    /// The answers.
+    pub choices: Vec<Choice>,
+    /// What was used.
+    pub usage: Option<Usage>,
+    /// The tier that served it.
+    pub service_tier: Option<String>,
+    /// The vendor's configuration.
+    pub system_fingerprint: Option<String>,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Its number, from 0.
+    pub index: u32,
+    /// What the model says.
+    pub message: Message,
+    /// Why it stopped.
+    pub finish: FinishReason,
+    /// Probabilities, when asked for.
+    pub logprobs: Option<Logprobs>,
+}
+
+/// Why the model stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishReason {
+    /// It was done, or met a stop text.
+    Stop,
+    /// The cap on tokens, or the context window.
+    Length,
+    /// It waits for tool results.
+    ToolCalls,
+    /// A filter of the vendor.
+    ContentFilter,
+    /// A vendor's own word.
+    Other(String),
+}
+
+/// Probabilities of the tokens of an answer.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Logprobs {
+    /// Of the text.
+    #[serde(default)]
+    pub content: Option<Vec<TokenLogprob>>,
+    /// Of the refusal.
+    #[serde(default)]
+    pub refusal: Option<Vec<TokenLogprob>>,
+}
+
+/// A token and its probability.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// The token's text.
+    pub token: String,
+    /// The natural logarithm of its probability.
+    pub logprob: f64,
+    /// Its bytes, where a token is not whole characters.
+    #[serde(default)]
+    pub bytes: Option<Vec<u8>>,
+    /// What else could have stood there.
+    #[serde(default)]
+    pub top_logprobs: Vec<TopLogprob>,
+}
+
+/// An alternative token.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct TopLogprob {
+    /// The token's text.
+    pub token: String,
+    /// The natural logarithm of its probability.
+    pub logprob: f64,
+    /// Its bytes, where a token is not whole characters.
+    #[serde(default)]
+    pub bytes: Option<Vec<u8>>,
+}

@@ -1,0 +1,57 @@
+//! What can be wrong with a vendor's reply, and what a target cannot express.
+
+use std::fmt;
+
+use crate::json::Fault;
+
+/// Why a vendor's reply cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// Not JSON, or JSON of another shape.
+    #[error("the reply cannot be read: {0}")]
+    Garbage(#[source] Fault),
+    /// The reply is, or contains, the vendor's own error.
+    #[error("the vendor reported an error: {0}")]
+    Upstream(UpstreamFault),
+    /// The stream ended without its terminal frame.
+    #[error("the reply broke off before its end")]
+    Cut,
+    /// An event, or what follows the terminal frame, is longer than anything a vendor sends.
+    #[error("an event of the reply exceeds {limit} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+impl From<Fault> for WireError {
+    fn from(fault: Fault) -> Self {
+        Self::Garbage(fault)
+    }
+}
+
+/// A vendor's error, as it wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UpstreamFault {
+    /// The text.
+    pub message: String,
+    /// The vendor's type (`server_error`).
+    pub kind: Option<String>,
+    /// The vendor's code (`insufficient_quota`, `529`).
+    pub code: Option<String>,
+}
+
+impl fmt::Display for UpstreamFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// A request field that the target cannot express.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// The field, as a path in the canonical request (`messages[2].content[0]`).
+    pub field: String,
+    /// What became of it.
+    pub why: &'static str,
+}

@@ -1,0 +1,432 @@
+//! JSON by spans: objects are read member by member with the path of every fault, and written in order.
+//!
+//! Values that Steelyard only carries ([`Json`]) keep their bytes, because the order of a schema's properties
+//! is part of its meaning. Skipping a value needs no stack, however deep it is.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use steelyard_core::{ApiError, ErrorCode};
+
+/// A JSON value that is carried as it was written. Equal if written equally.
+#[derive(Clone)]
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// Checks that `text` is one JSON value.
+    pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
+        RawValue::from_string(text.into()).map(Self)
+    }
+
+    /// The text of the value.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    pub(crate) fn raw(&self) -> &RawValue {
+        &self.0
+    }
+
+    /// The value read as a type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.get())
+    }
+
+    /// The value if it is a string.
+    pub fn as_string(&self) -> Option<String> {
+        self.get().starts_with('"').then(|| self.read().ok()).flatten()
+    }
+}
+
+impl From<&RawValue> for Json {
+    fn from(raw: &RawValue) -> Self {
+        Self(raw.to_owned())
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Json {}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Members that the canonical model has no name for, kept so that nothing is lost in silence.
+pub type Extra = BTreeMap<String, Json>;
+
+/// What is wrong with a JSON text, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct Fault {
+    /// Which sort: [`ErrorCode::MalformedJson`], [`ErrorCode::InvalidField`] or [`ErrorCode::MissingField`].
+    pub code: ErrorCode,
+    /// The path of the member at fault (`messages[2].content`); empty for the whole.
+    pub at: String,
+    /// The text for the caller.
+    pub text: String,
+}
+
+impl Fault {
+    pub(crate) fn invalid(at: &At<'_>, text: impl Into<String>) -> Self {
+        Self { code: ErrorCode::InvalidField, at: at.to_string(), text: text.into() }
+    }
+
+    pub(crate) fn missing(at: &At<'_>) -> Self {
+        let at = at.to_string();
+        Self { code: ErrorCode::MissingField, text: format!("`{at}` is required"), at }
+    }
+
+    /// A value of another type than the field takes.
+    pub(crate) fn mistyped(at: &At<'_>, expected: &str, raw: &RawValue) -> Self {
+        Self::invalid(at, format!("`{at}` must be {expected}, not {}", kind_of(raw)))
+    }
+
+    fn malformed(error: &serde_json::Error) -> Self {
+        if error.is_data() {
+            return Self::invalid(&At::Root, "the body must be a JSON object");
+        }
+        Self {
+            code: ErrorCode::MalformedJson,
+            at: String::new(),
+            text: format!("the body is not valid JSON: {error}"),
+        }
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        let error = Self::new(fault.code, fault.text);
+        if fault.at.is_empty() { error } else { error.with_param(fault.at) }
+    }
+}
+
+/// A place in a JSON text, as a chain on the stack: it costs nothing until a fault is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum At<'p> {
+    Root,
+    Field(&'p Self, &'p str),
+    Index(&'p Self, usize),
+}
+
+impl<'p> At<'p> {
+    pub(crate) fn field(&'p self, name: &'p str) -> Self {
+        Self::Field(self, name)
+    }
+
+    pub(crate) fn index(&'p self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Self::Root, name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
+}
+
+/// The body as text. JSON is UTF-8 throughout, also in the members that are skipped.
+pub(crate) fn utf8(body: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(body).map_err(|error| Fault {
+        code: ErrorCode::MalformedJson,
+        at: String::new(),
+        text: format!("the body is not UTF-8: the byte at offset {} is invalid", error.valid_up_to()),
+    })
+}
+
+pub(crate) fn kind_of(raw: &RawValue) -> &'static str {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The span of a value inside the text it was borrowed from.
+pub(crate) fn span(text: &[u8], part: &str) -> std::ops::Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
+}
+
+/// A JSON string's value, borrowed when it holds no escape. None if `raw` is no string.
+pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(raw.get()).ok().map(Cow::Owned)
+}
+
+/// Reads the members of the one object in `text`, in order. `each` gets the key and must take the value.
+pub(crate) fn members<'a>(text: &'a str, each: impl FnMut(Cow<'a, str>, &'a RawValue)) -> Result<(), Fault> {
+    struct Members<F>(F);
+    impl<'a, F: FnMut(Cow<'a, str>, &'a RawValue)> Visitor<'a> for Members<F> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some(key) = map.next_key_seed(Key)? {
+                (self.0)(key, map.next_value()?);
+            }
+            Ok(())
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader
+        .deserialize_map(Members(each))
+        .and_then(|()| reader.end())
+        .map_err(|error| Fault::malformed(&error))
+}
+
+/// A key, borrowed when it holds no escape.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(key))
+    }
+    fn visit_str<E>(self, key: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(key.to_owned()))
+    }
+}
+
+/// An object whose members are taken one by one; what is left over is [`Fields::rest`].
+#[derive(Debug)]
+pub(crate) struct Fields<'a, 'p> {
+    pub(crate) at: &'p At<'p>,
+    members: BTreeMap<Cow<'a, str>, &'a RawValue>,
+}
+
+impl<'a, 'p> Fields<'a, 'p> {
+    /// The whole body.
+    pub(crate) fn of_text(text: &'a str, at: &'p At<'p>) -> Result<Self, Fault> {
+        let mut found = BTreeMap::new();
+        let mut repeated = None;
+        members(text, |key, value| {
+            if let Some(key) = found.insert(key.clone(), value).map(|_| key) {
+                repeated.get_or_insert(key);
+            }
+        })?;
+        match repeated {
+            Some(key) => Err(Fault::invalid(&at.field(&key), format!("`{}` appears twice", at.field(&key)))),
+            None => Ok(Self { at, members: found }),
+        }
+    }
+
+    /// A member that must be an object.
+    pub(crate) fn of(raw: &'a RawValue, at: &'p At<'p>) -> Result<Self, Fault> {
+        if !raw.get().starts_with('{') {
+            return Err(Fault::mistyped(at, "an object", raw));
+        }
+        Self::of_text(raw.get(), at)
+    }
+
+    /// The member by that name. Null is the same as absent.
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.members.remove(name).filter(|raw| raw.get() != "null")
+    }
+
+    /// The member by that name, which must be there.
+    pub(crate) fn need(&mut self, name: &str) -> Result<&'a RawValue, Fault> {
+        self.take(name).ok_or_else(|| Fault::missing(&self.at.field(name)))
+    }
+
+    /// The member as a type; `expected` is how an error calls it.
+    pub(crate) fn opt<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Result<Option<T>, Fault> {
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        match serde_json::from_str(raw.get()) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(Fault::mistyped(&self.at.field(name), expected, raw)),
+        }
+    }
+
+    /// The member as a string.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Fault> {
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        match string(raw) {
+            Some(text) => Ok(Some(text.into_owned())),
+            None => Err(Fault::mistyped(&self.at.field(name), "a string", raw)),
+        }
+    }
+
+    /// The member if it is a string; anything else stays among the [`Fields::rest`].
+    pub(crate) fn text_or_leave(&mut self, name: &str) -> Option<String> {
+        let text = self.members.get(name).copied().and_then(string)?.into_owned();
+        self.members.remove(name);
+        Some(text)
+    }
+
+    /// The member as a string, which must be there.
+    pub(crate) fn need_text(&mut self, name: &str) -> Result<String, Fault> {
+        self.text(name)?.ok_or_else(|| Fault::missing(&self.at.field(name)))
+    }
+
+    /// The member as a boolean.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>, Fault> {
+        self.opt(name, "a boolean")
+    }
+
+    /// The member as a number in a range.
+    pub(crate) fn number(&mut self, name: &str, min: f64, max: f64) -> Result<Option<f64>, Fault> {
+        let value = self.opt::<f64>(name, "a number")?;
+        if value.is_some_and(|value| !(min..=max).contains(&value)) {
+            let at = self.at.field(name);
+            return Err(Fault::invalid(&at, format!("`{at}` must be between {min} and {max}")));
+        }
+        Ok(value)
+    }
+
+    /// The member as a whole number in a range.
+    pub(crate) fn count(&mut self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Fault> {
+        let value = self.opt::<u64>(name, "a whole number")?;
+        if value.is_some_and(|value| !(min..=max).contains(&value)) {
+            let at = self.at.field(name);
+            let text = match max {
+                u64::MAX => format!("`{at}` must be at least {min}"),
+                _ => format!("`{at}` must be between {min} and {max}"),
+            };
+            return Err(Fault::invalid(&at, text));
+        }
+        Ok(value)
+    }
+
+    /// The member as it is written.
+    pub(crate) fn json(&mut self, name: &str) -> Option<Json> {
+        self.take(name).map(Json::from)
+    }
+
+    /// The members that nobody took, without nulls.
+    pub(crate) fn rest(self) -> Extra {
+        self.members
+            .into_iter()
+            .filter(|(_, raw)| raw.get() != "null")
+            .map(|(key, raw)| (key.into_owned(), Json::from(raw)))
+            .collect()
+    }
+}
+
+/// The elements of a member that must be an array.
+pub(crate) fn elements<'a>(raw: &'a RawValue, at: &At<'_>) -> Result<Vec<&'a RawValue>, Fault> {
+    serde_json::from_str(raw.get()).map_err(|_| Fault::mistyped(at, "an array", raw))
+}
+
+/// Writes one object, member by member.
+#[derive(Debug)]
+pub(crate) struct Object<'w> {
+    out: &'w mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'w> Object<'w> {
+    /// Writes an object whose members `fill` adds.
+    pub(crate) fn write(out: &'w mut Vec<u8>, fill: impl FnOnce(&mut Object<'_>)) {
+        out.push(b'{');
+        let mut object = Object { out: &mut *out, empty: true };
+        fill(&mut object);
+        out.push(b'}');
+    }
+
+    fn key(&mut self, name: &str) -> &mut Vec<u8> {
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        write_json(self.out, name);
+        self.out.push(b':');
+        self.out
+    }
+
+    /// Adds a member.
+    pub(crate) fn field(&mut self, name: &str, value: &(impl Serialize + ?Sized)) {
+        let out = self.key(name);
+        write_json(out, value);
+    }
+
+    /// Adds a member if there is a value.
+    pub(crate) fn opt(&mut self, name: &str, value: Option<&(impl Serialize + ?Sized)>) {
+        if let Some(value) = value {
+            self.field(name, value);
+        }
+    }
+
+    /// Adds a member that is null.
+    pub(crate) fn null(&mut self, name: &str) {
+        self.key(name).extend_from_slice(b"null");
+    }
+
+    /// Adds a member that is an object.
+    pub(crate) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        Object::write(self.key(name), fill);
+    }
+
+    /// Adds a member that is an array of objects.
+    pub(crate) fn objects<T>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+        mut fill: impl FnMut(&mut Object<'_>, T),
+    ) {
+        let out = self.key(name);
+        out.push(b'[');
+        for (index, item) in items.into_iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            Object::write(out, |object| fill(object, item));
+        }
+        out.push(b']');
+    }
+
+    /// Adds members that were carried.
+    pub(crate) fn extra(&mut self, extra: &Extra) {
+        for (name, value) in extra {
+            self.field(name, value);
+        }
+    }
+}
+
+fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(out, value).expect("strings, numbers and JSON serialise, and memory takes every byte");
+}

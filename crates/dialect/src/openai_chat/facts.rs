@@ -1,0 +1,193 @@
+//! What the ledger reads of an answer that is only relayed, whole or event by event.
+//!
+//! Generated text is counted in bytes of UTF-8 wherever it stands in a message or a delta, by the key it stands
+//! under; nothing is decoded.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::{UpstreamFault, WireError};
+use crate::facts::ReplyFacts;
+use crate::json::{Fault, At, string, utf8};
+use crate::openai_chat::usage;
+
+/// An answer or a chunk, by its spans.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Sighting<'a> {
+    #[serde(borrow, default)]
+    pub(crate) model: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) choices: Option<Vec<SightedChoice<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct SightedChoice<'a> {
+    #[serde(default)]
+    pub(crate) index: Option<u32>,
+    #[serde(borrow, default)]
+    pub(crate) message: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) delta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+impl Sighting<'_> {
+    pub(crate) fn model(&self) -> Option<String> {
+        text(self.model)
+    }
+
+    pub(crate) fn service_tier(&self) -> Option<String> {
+        text(self.service_tier)
+    }
+
+    pub(crate) fn usage(&self) -> Option<steelyard_core::Usage> {
+        usage::decode(self.usage?.get())
+    }
+
+    /// Moonshot writes the usage of a stream into its last choice.
+    pub(crate) fn usage_in_choice(&self) -> Option<steelyard_core::Usage> {
+        self.choices.iter().flatten().filter_map(|choice| usage::decode(choice.usage?.get())).next_back()
+    }
+
+    /// The vendor's error. Null, false and the empty object are none.
+    pub(crate) fn fault(&self) -> Option<UpstreamFault> {
+        fault(self.error?)
+    }
+}
+
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    raw.and_then(string).filter(|text| !text.is_empty()).map(std::borrow::Cow::into_owned)
+}
+
+pub(crate) fn fault(raw: &RawValue) -> Option<UpstreamFault> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Wire<'a> {
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+        #[serde(borrow, rename = "type")]
+        kind: Option<&'a RawValue>,
+        #[serde(borrow)]
+        code: Option<&'a RawValue>,
+    }
+    let shown = |raw: &RawValue| string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned);
+    match raw.get() {
+        "null" | "false" | "\"\"" | "{}" => None,
+        object if object.starts_with('{') => {
+            let wire: Wire<'_> = serde_json::from_str(object).unwrap_or_default();
+            Some(UpstreamFault {
+                message: wire.message.map_or_else(|| object.to_owned(), shown),
+                kind: wire.kind.map(shown),
+                code: wire.code.map(shown),
+            })
+        }
+        _ => Some(UpstreamFault { message: shown(raw), ..UpstreamFault::default() }),
+    }
+}
+
+pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
+    let sighting: Sighting<'_> = serde_json::from_str(utf8(body)?)
+        .map_err(|error| Fault::invalid(&At::Root, format!("not a completion: {error}")))?;
+    if let Some(fault) = sighting.fault() {
+        return Err(WireError::Upstream(fault));
+    }
+    let Some(choices) = &sighting.choices else {
+        return Err(Fault::missing(&At::Root.field("choices")).into());
+    };
+    let content_bytes =
+        choices.iter().filter_map(|choice| choice.message).map(|raw| text_bytes(raw.get().as_bytes()).0).sum();
+    Ok(ReplyFacts {
+        usage: sighting.usage(),
+        model: sighting.model(),
+        service_tier: sighting.service_tier(),
+        content_bytes,
+    })
+}
+
+/// Keys under which a model's own words stand.
+fn is_generated(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"content"
+            | b"text"
+            | b"reasoning_content"
+            | b"reasoning"
+            | b"thinking"
+            | b"refusal"
+            | b"name"
+            | b"arguments"
+            | b"input"
+            | b"transcript"
+    )
+}
+
+/// Bytes of generated text in the JSON value at the start of `json`, and where that value ends.
+pub(crate) fn text_bytes(json: &[u8]) -> (u64, usize) {
+    let mut total = 0;
+    let mut depth = 0_usize;
+    let mut counts = false;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let (length, end) = string_bytes(&json[at..]);
+                let word = &json[at..(at + end).saturating_sub(1).max(at)];
+                at += end;
+                let after = json[at..].trim_ascii_start();
+                if after.starts_with(b":") {
+                    counts = is_generated(word);
+                    continue;
+                }
+                if counts {
+                    total += length;
+                }
+            }
+            _ => continue,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    (total, at)
+}
+
+/// The length in UTF-8 of the JSON string whose opening quote stands before `json`, and where it ends, its
+/// closing quote included.
+fn string_bytes(json: &[u8]) -> (u64, usize) {
+    let mut length = 0;
+    let mut at = 0;
+    while let Some(run) = memchr::memchr2(b'"', b'\\', &json[at..]) {
+        length += run;
+        at += run;
+        if json[at] == b'"' {
+            return (length as u64, at + 1);
+        }
+        let (value, written) = escape_bytes(&json[at..]);
+        length += value;
+        at = (at + written).min(json.len());
+    }
+    ((length + json.len() - at) as u64, json.len())
+}
+
+/// The UTF-8 length of one escape, and its length as written. A surrogate counts two: a pair makes four bytes.
+fn escape_bytes(escape: &[u8]) -> (usize, usize) {
+    match escape {
+        [_, b'u', b'0', b'0', b'0'..=b'7', _, ..] => (1, 6),
+        [_, b'u', b'0', b'0'..=b'7', ..] => (2, 6),
+        [_, b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] => (2, 6),
+        [_, b'u', ..] => (3, 6),
+        _ => (1, 2),
+    }
+}

@@ -1,0 +1,48 @@
+//! OpenAI Chat Completions (`POST /v1/chat/completions`), after OpenAI's API reference, with the habits of the
+//! vendors and servers that speak it: Azure OpenAI, vLLM, Ollama, DeepSeek, Mistral, Gemini's compatible endpoint.
+//!
+//! | file | work |
+//! |---|---|
+//! | `peek` | what the relay must know of a request |
+//! | `request/decode`, `messages`, `order` | a client's request into the canonical model |
+//! | `request/encode` | the canonical model into a request for a vendor |
+//! | `reply` | whole answers, both ways |
+//! | `stream_decode`, `stream_encode` | streamed answers, both ways |
+//! | `tap`, `facts` | what the ledger reads of an answer that is only relayed |
+//! | `usage` | OpenAI's overlapping token counts and our disjoint classes |
+//! | `error` | errors as OpenAI's clients expect them |
+
+pub(crate) mod peek;
+pub(crate) mod request;
+pub(crate) mod reply;
+pub mod stream_decode;
+pub mod stream_encode;
+pub mod tap;
+pub(crate) mod facts;
+pub(crate) mod usage;
+pub(crate) mod error;
+
+use crate::chat::FinishReason;
+
+impl FinishReason {
+    /// From OpenAI's word, or a vendor's.
+    pub(crate) fn from_openai(word: &str) -> Self {
+        match word {
+            "stop" | "eos" | "end_turn" => Self::Stop,
+            "length" | "max_tokens" | "model_length" => Self::Length,
+            "tool_calls" | "function_call" => Self::ToolCalls,
+            "content_filter" => Self::ContentFilter,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// OpenAI's word. Its clients know no others, so a vendor's own word becomes `stop`.
+    pub(crate) fn to_openai(&self) -> &'static str {
+        match self {
+            Self::Stop | Self::Other(_) => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The peek at a chat request.
+//!
+//! The bound of its input is found without decoding the messages: keys that carry media are searched in their
+//! raw text. A quote inside a JSON string is escaped, so `"image_url"` with bare quotes is never part of a text.
+//! A key that is itself written with escapes would hide from the search; no client writes letters that way, and
+//! one that does gets no bound.
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json::{At, Fault, span};
+use crate::peek::{InputBound, Peek, count, flag, given, model, top_level};
+use steelyard_core::ApiError;
+
+pub(crate) fn peek(body: &[u8]) -> Result<Peek<'_>, ApiError> {
+    Ok(read(body)?)
+}
+
+fn read(body: &[u8]) -> Result<Peek<'_>, Fault> {
+    let [name, messages, stream, options, new_cap, old_cap, n, store, search] = top_level(
+        body,
+        [
+            "model",
+            "messages",
+            "stream",
+            "stream_options",
+            "max_completion_tokens",
+            "max_tokens",
+            "n",
+            "store",
+            "web_search_options",
+        ],
+    )?;
+    let (model, model_at) = model(body, name)?;
+    let messages = messages_text(messages)?;
+    let choices = count(n, "n")?.unwrap_or(1);
+    if choices == 0 {
+        return Err(Fault::invalid(&At::Root.field("n"), "`n` must be at least 1"));
+    }
+    let mut bound = media_bound(messages.get().as_bytes());
+    bound.bytes = body.len() as u64;
+    bound.unknowable |= given(search).is_some();
+    Ok(Peek {
+        model,
+        model_at,
+        stream: flag(stream, "stream")?,
+        include_usage: include_usage(options)?,
+        stream_options_at: options.map(|raw| span(body, raw.get())),
+        output_cap: count(new_cap, "max_completion_tokens")?.max(count(old_cap, "max_tokens")?),
+        choices,
+        stateful: flag(store, "store")?,
+        bound,
+    })
+}
+
+fn messages_text(raw: Option<&RawValue>) -> Result<&RawValue, Fault> {
+    let at = At::Root.field("messages");
+    let raw = given(raw).ok_or_else(|| Fault::missing(&at))?;
+    if raw.get().starts_with('[') { Ok(raw) } else { Err(Fault::mistyped(&at, "an array", raw)) }
+}
+
+fn include_usage(options: Option<&RawValue>) -> Result<bool, Fault> {
+    #[derive(Deserialize)]
+    struct Options<'a> {
+        #[serde(borrow, default)]
+        include_usage: Option<&'a RawValue>,
+    }
+    let at = At::Root.field("stream_options");
+    let Some(raw) = given(options) else { return Ok(false) };
+    if !raw.get().starts_with('{') {
+        return Err(Fault::mistyped(&at, "an object", raw));
+    }
+    let field = at.field("include_usage");
+    match serde_json::from_str::<Options<'_>>(raw.get()) {
+        Err(_) => Err(Fault::invalid(&field, format!("`{field}` appears twice"))),
+        Ok(options) => match options.include_usage.map(RawValue::get) {
+            None | Some("false" | "null") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Fault::invalid(&field, format!("`{field}` must be a boolean"))),
+        },
+    }
+}
+
+/// Keys whose object says that the vendor fetches or keeps the media: only the context window bounds them.
+const UNKNOWABLE: [&[u8]; 4] = [b"\"file\"", b"\"audio\"", b"\"video_url\"", b"\"audio_url\""];
+
+fn media_bound(messages: &[u8]) -> InputBound {
+    let mut bound = InputBound { unknowable: hides_keys(messages), ..InputBound::default() };
+    for value in values_of(messages, b"\"image_url\"") {
+        if is_inline(value) {
+            bound.media += 1;
+        } else {
+            bound.unknowable = true;
+        }
+    }
+    bound.media += values_of(messages, b"\"input_audio\"").count() as u64;
+    for key in UNKNOWABLE {
+        bound.unknowable |= values_of(messages, key).any(|value| value.starts_with(b"{"));
+    }
+    bound
+}
+
+/// What follows each occurrence of `key` that is a key: the text from its value on.
+fn values_of<'a>(text: &'a [u8], key: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    memmem::find_iter(text, key).filter_map(move |at| {
+        let after = text[at + key.len()..].trim_ascii_start();
+        after.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
+    })
+}
+
+/// Whether the image at the start of `text` is in the request. One that names its URL twice is not.
+fn is_inline(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        url: &'a RawValue,
+    }
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let url = if text.starts_with('{') {
+        serde_json::Deserializer::from_str(text).into_iter::<Image<'_>>().next().and_then(Result::ok).map(|image| image.url)
+    } else {
+        serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().next().and_then(Result::ok)
+    };
+    url.is_some_and(|url| url.get().as_bytes().get(1..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:")))
+}
+
+/// Whether a letter or an underscore is written as `\u00xx`.
+fn hides_keys(text: &[u8]) -> bool {
+    memmem::find_iter(text, b"\\u00").any(|at| match text.get(at + 4..at + 6) {
+        Some([b'5', low]) => low.eq_ignore_ascii_case(&b'f'),
+        Some([b'6', low]) => *low != b'0',
+        Some([b'7', low]) => low.is_ascii_digit() || low.eq_ignore_ascii_case(&b'a'),
+        _ => false,
+    })
+}

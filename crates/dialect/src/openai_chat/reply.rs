@@ -1,0 +1,221 @@
+//! Whole answers, both ways.
+//!
+//! Vendors' habits that are evened out: content as a list of parts (Mistral), reasoning under two names, the
+//! finish reason `stop` beside tool calls, calls without ids, arguments as an object (Ollama's older servers).
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::chat::{ChatResponse, Choice, FinishReason, Logprobs, Message, Part, Role, ToolCall, ToolInput};
+use crate::dialect::ReplyContext;
+use crate::error::WireError;
+use crate::json::{At, Fault, Fields, Object, elements, string, utf8};
+use crate::openai_chat::request::encode::said;
+use crate::openai_chat::{facts, usage};
+
+pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
+    let mut fields = Fields::of_text(utf8(body)?, &At::Root)?;
+    if let Some(fault) = fields.take("error").and_then(facts::fault) {
+        return Err(WireError::Upstream(fault));
+    }
+    let list = At::Root.field("choices");
+    let raws = elements(fields.need("choices")?, &list)?;
+    let choices = raws
+        .into_iter()
+        .enumerate()
+        .map(|(number, raw)| choice(raw, &list.index(number), number))
+        .collect::<Result<_, Fault>>()?;
+    Ok(ChatResponse {
+        id: fields.text_or_leave("id"),
+        model: fields.text_or_leave("model").unwrap_or_default(),
+        created: fields.take("created").and_then(seconds),
+        choices,
+        usage: fields.take("usage").and_then(|raw| usage::decode(raw.get())),
+        service_tier: fields.text_or_leave("service_tier"),
+        system_fingerprint: fields.text_or_leave("system_fingerprint"),
+    })
+}
+
+/// Some servers write a float.
+fn seconds(raw: &RawValue) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, as wanted")]
+    raw.get().parse::<f64>().ok().map(|seconds| seconds as i64)
+}
+
+fn choice(raw: &RawValue, at: &At<'_>, number: usize) -> Result<Choice, Fault> {
+    let mut fields = Fields::of(raw, at)?;
+    let message = message(fields.need("message")?, &at.field("message"))?;
+    let calls = message.content.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    let finish = fields.text_or_leave("finish_reason");
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    Ok(Choice {
+        index: fields.opt("index", "a whole number")?.unwrap_or(number),
+        message,
+        finish: finish_reason(finish.as_deref().unwrap_or("stop"), calls),
+        logprobs: fields.opt::<Logprobs>("logprobs", "an object of token lists")?,
+    })
+}
+
+/// A turn that calls tools waits for them, whatever word the vendor has for it.
+pub(crate) fn finish_reason(word: &str, calls: bool) -> FinishReason {
+    match FinishReason::from_openai(word) {
+        FinishReason::Stop if calls => FinishReason::ToolCalls,
+        reason => reason,
+    }
+}
+
+fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
+    let mut fields = Fields::of(raw, at)?;
+    let mut content = Vec::new();
+    let [newer, older] = ["reasoning_content", "reasoning"].map(|name| fields.text_or_leave(name));
+    content.extend(newer.or(older).filter(|text| !text.is_empty()).map(|text| Part::Reasoning { text }));
+    if let Some(raw) = fields.take("content") {
+        content.extend(pieces(raw).into_iter().map(Piece::into_part));
+    }
+    let refusal = fields.text_or_leave("refusal").filter(|text| !text.is_empty());
+    content.extend(refusal.map(|text| Part::Refusal { text }));
+    if let Some(raw) = fields.take("tool_calls") {
+        let list = at.field("tool_calls");
+        for (number, raw) in elements(raw, &list)?.into_iter().enumerate() {
+            content.push(Part::ToolCall(tool_call(raw, &list.index(number), number)?));
+        }
+    }
+    if let Some(raw) = fields.take("function_call") {
+        let at = at.field("function_call");
+        let mut call = Fields::of(raw, &at)?;
+        let name = call.need_text("name")?;
+        content.push(Part::ToolCall(ToolCall { id: call_id(0), name, input: arguments(&mut call) }));
+    }
+    fields.take("role");
+    Ok(Message { role: Role::Assistant, name: None, content, extra: fields.rest() })
+}
+
+/// The id of a call whose vendor gives none.
+pub(crate) fn call_id(number: usize) -> String {
+    format!("call_{number}")
+}
+
+fn tool_call(raw: &RawValue, at: &At<'_>, number: usize) -> Result<ToolCall, Fault> {
+    let mut fields = Fields::of(raw, at)?;
+    let id = fields.text_or_leave("id").filter(|id| !id.is_empty()).unwrap_or_else(|| call_id(number));
+    if let Some(raw) = fields.take("custom") {
+        let at = at.field("custom");
+        let mut call = Fields::of(raw, &at)?;
+        let name = call.need_text("name")?;
+        return Ok(ToolCall { id, name, input: ToolInput::Text(call.text("input")?.unwrap_or_default()) });
+    }
+    let inner = at.field("function");
+    let mut call = Fields::of(fields.need("function")?, &inner)?;
+    Ok(ToolCall { id, name: call.need_text("name")?, input: arguments(&mut call) })
+}
+
+fn arguments(call: &mut Fields<'_, '_>) -> ToolInput {
+    ToolInput::Arguments(call.take("arguments").map(argument_text).unwrap_or_default())
+}
+
+/// Arguments are a string that holds JSON; where a vendor sends the JSON itself, it is that string.
+pub(crate) fn argument_text(raw: &RawValue) -> String {
+    string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned)
+}
+
+/// A piece of `content`.
+pub(crate) enum Piece {
+    /// Text.
+    Text(String),
+    /// Mistral's `thinking` part.
+    Reasoning(String),
+    /// A refusal part.
+    Refusal(String),
+}
+
+impl Piece {
+    fn into_part(self) -> Part {
+        match self {
+            Self::Text(text) => Part::text(text),
+            Self::Reasoning(text) => Part::Reasoning { text },
+            Self::Refusal(text) => Part::Refusal { text },
+        }
+    }
+}
+
+/// The pieces of a `content` that is a string or a list of parts. Parts of other kinds hold no words.
+pub(crate) fn pieces(raw: &RawValue) -> Vec<Piece> {
+    if let Some(text) = string(raw) {
+        return if text.is_empty() { Vec::new() } else { vec![Piece::Text(text.into_owned())] };
+    }
+    let at = At::Root;
+    let Ok(raws) = elements(raw, &at) else { return Vec::new() };
+    let mut found = Vec::new();
+    for raw in raws {
+        let Ok(mut part) = Fields::of(raw, &at) else { continue };
+        match part.text_or_leave("type").as_deref() {
+            Some("text") => found.extend(part.text_or_leave("text").map(Piece::Text)),
+            Some("refusal") => found.extend(part.text_or_leave("refusal").map(Piece::Refusal)),
+            Some("thinking") => {
+                let inner = part.take("thinking").map(pieces).unwrap_or_default();
+                found.extend(inner.into_iter().map(|piece| match piece {
+                    Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) => Piece::Reasoning(text),
+                }));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+pub(crate) fn encode(response: &ChatResponse, context: &ReplyContext) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    Object::write(&mut out, |body| {
+        body.field("id", &context.id);
+        body.field("object", "chat.completion");
+        body.field("created", &context.created);
+        body.field("model", &context.model);
+        body.objects("choices", &response.choices, write_choice);
+        if let Some(used) = &response.usage {
+            body.object("usage", |object| usage::encode(used, object));
+        }
+        body.opt("service_tier", response.service_tier.as_ref());
+        body.opt("system_fingerprint", response.system_fingerprint.as_ref());
+    });
+    Bytes::from(out)
+}
+
+fn write_choice(object: &mut Object<'_>, choice: &Choice) {
+    object.field("index", &choice.index);
+    object.object("message", |message| {
+        message.field("role", "assistant");
+        write_content(message, &choice.message);
+    });
+    object.field("logprobs", &choice.logprobs);
+    object.field("finish_reason", choice.finish.to_openai());
+}
+
+/// The content of an answer is one string or null, never parts, and `refusal` is always there.
+fn write_content(object: &mut Object<'_>, message: &Message) {
+    let mut flat = Message { role: Role::Assistant, ..Message::default() };
+    let mut text = String::new();
+    let mut refused = false;
+    for part in &message.content {
+        match part {
+            Part::Text { text: more, .. } => text.push_str(more),
+            other => {
+                refused |= matches!(other, Part::Refusal { .. });
+                flat.content.push(other.clone());
+            }
+        }
+    }
+    let silent = flat.content.iter().any(|part| matches!(part, Part::ToolCall(_) | Part::Refusal { .. }));
+    if !text.is_empty() {
+        flat.content.insert(0, Part::text(text));
+        said(object, &flat);
+    } else if silent {
+        said(object, &flat);
+    } else {
+        flat.content.insert(0, Part::text(""));
+        said(object, &flat);
+    }
+    if !refused {
+        object.null("refusal");
+    }
+    object.extra(&message.extra);
+}

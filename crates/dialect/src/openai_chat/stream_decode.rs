@@ -1,0 +1,298 @@
+//! A vendor's stream into canonical events.
+//!
+//! Vendors' habits that are evened out, each with a fixture under `fixtures/openai_chat/streams`: a first chunk
+//! without choices (Azure), usage in the finish chunk or in every chunk, tool-call deltas without index or all
+//! with index 0 (Mistral, Gemini's compatible endpoint), ids and names repeated in each delta, the finish reason
+//! `stop` after tool calls, no `[DONE]` after the last finish reason.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use steelyard_core::Usage;
+
+use crate::chat::{Json, Logprobs};
+use crate::error::WireError;
+use crate::event::StreamEvent;
+use crate::json::{At, Fault};
+use crate::openai_chat::reply::{Piece, argument_text, call_id, finish_reason, pieces};
+use crate::openai_chat::{facts, usage};
+use crate::sse::{Event, Scanner};
+
+/// Reads one stream.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    scanner: Scanner,
+    state: State,
+}
+
+impl Decoder {
+    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let state = &mut self.state;
+        self.scanner.push(bytes, |event| state.take(&event, out))
+    }
+
+    pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let state = &mut self.state;
+        self.scanner.finish(|event| state.take(&event, out))?;
+        state.end(out)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    done: bool,
+    usage: Option<Usage>,
+    choices: BTreeMap<u32, Choice>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    calls: Vec<Call>,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct Call {
+    /// The vendor's number, if it gives one.
+    index: Option<u32>,
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    id: Option<Json>,
+    #[serde(default)]
+    model: Option<Json>,
+    #[serde(default)]
+    service_tier: Option<Json>,
+    #[serde(default)]
+    system_fingerprint: Option<Json>,
+    #[serde(default)]
+    choices: Option<Vec<ChunkChoice>>,
+    #[serde(default)]
+    usage: Option<Json>,
+    #[serde(default)]
+    error: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(default)]
+    delta: Option<Delta>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs: Option<Logprobs>,
+    /// Moonshot writes the usage of a stream into its last choice.
+    #[serde(default)]
+    usage: Option<Json>,
+}
+
+#[derive(Deserialize, Default)]
+struct Delta {
+    #[serde(default)]
+    content: Option<Json>,
+    #[serde(default)]
+    reasoning_content: Option<Json>,
+    #[serde(default)]
+    reasoning: Option<Json>,
+    #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<ToolDelta>>,
+    #[serde(default)]
+    function_call: Option<Function>,
+    #[serde(default)]
+    annotations: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct ToolDelta {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<Function>,
+    #[serde(default)]
+    custom: Option<Custom>,
+}
+
+#[derive(Deserialize, Default)]
+struct Function {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct Custom {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    input: Option<String>,
+}
+
+/// A tool-call delta, whatever form it had.
+struct Piecewise {
+    index: Option<u32>,
+    id: Option<String>,
+    name: Option<String>,
+    text: String,
+    custom: bool,
+}
+
+impl State {
+    fn take(&mut self, event: &Event<'_>, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        if self.done || event.data.is_empty() {
+            return Ok(());
+        }
+        if event.data.starts_with(b"[DONE]") {
+            self.done = true;
+            out.extend(self.usage.take().map(StreamEvent::Usage));
+            return Ok(());
+        }
+        let chunk: Chunk = serde_json::from_slice(&event.data)
+            .map_err(|error| Fault::invalid(&At::Root, format!("an event is no chunk of a completion: {error}")))?;
+        if let Some(fault) = chunk.error.as_ref().and_then(|error| facts::fault(error.raw())) {
+            return Err(WireError::Upstream(fault));
+        }
+        self.chunk(chunk, out)
+    }
+
+    fn chunk(&mut self, chunk: Chunk, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let text = |json: Option<Json>| json.and_then(|json| json.as_string()).filter(|text| !text.is_empty());
+        let (id, model) = (text(chunk.id), text(chunk.model));
+        let choices = chunk.choices.unwrap_or_default();
+        // A chunk that only announces filter results names no model yet.
+        if !self.started && (model.is_some() || !choices.is_empty()) {
+            self.started = true;
+            let (service_tier, system_fingerprint) = (text(chunk.service_tier), text(chunk.system_fingerprint));
+            out.push(StreamEvent::Start { id, model, service_tier, system_fingerprint });
+        }
+        for (number, choice) in choices.into_iter().enumerate() {
+            self.used(choice.usage);
+            let number = choice.index.unwrap_or(u32::try_from(number).unwrap_or(u32::MAX));
+            let state = self.choices.entry(number).or_default();
+            state.delta(number, choice.delta.unwrap_or_default(), out)?;
+            if let Some(logprobs) = choice.logprobs {
+                out.push(StreamEvent::Logprobs { choice: number, logprobs });
+            }
+            if let Some(word) = choice.finish_reason
+                && !std::mem::replace(&mut state.finished, true)
+            {
+                let reason = finish_reason(&word, !state.calls.is_empty());
+                out.push(StreamEvent::Finish { choice: number, reason });
+            }
+        }
+        self.used(chunk.usage);
+        Ok(())
+    }
+
+    /// Keeps the last figures; cumulative ones are not added up.
+    fn used(&mut self, usage: Option<Json>) {
+        self.usage = usage.and_then(|usage| usage::decode(usage.get())).or(self.usage);
+    }
+
+    fn end(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let finished = !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished);
+        if !self.done && !finished {
+            return Err(WireError::Cut);
+        }
+        out.extend(self.usage.take().map(StreamEvent::Usage));
+        Ok(())
+    }
+}
+
+impl Choice {
+    fn delta(&mut self, choice: u32, delta: Delta, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let reasoning = delta.reasoning_content.or(delta.reasoning).and_then(|json| json.as_string());
+        if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
+            out.push(StreamEvent::Reasoning { choice, text });
+        }
+        for piece in delta.content.map(|content| pieces(content.raw())).unwrap_or_default() {
+            out.push(match piece {
+                Piece::Text(text) => StreamEvent::Text { choice, text },
+                Piece::Reasoning(text) => StreamEvent::Reasoning { choice, text },
+                Piece::Refusal(text) => StreamEvent::Refusal { choice, text },
+            });
+        }
+        if let Some(text) = delta.refusal.filter(|text| !text.is_empty()) {
+            out.push(StreamEvent::Refusal { choice, text });
+        }
+        if let Some(annotations) = delta.annotations.filter(|list| !matches!(list.get(), "null" | "[]")) {
+            out.push(StreamEvent::Annotations { choice, annotations });
+        }
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.call(choice, Piecewise::from(call), out)?;
+        }
+        if let Some(function) = delta.function_call {
+            let call = ToolDelta { index: Some(0), id: None, function: Some(function), custom: None };
+            self.call(choice, Piecewise::from(call), out)?;
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, choice: u32, piece: Piecewise, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let call = match self.find(&piece) {
+            Some(call) => call,
+            None => {
+                let Some(name) = piece.name else {
+                    let at = At::Root.field("tool_calls");
+                    return Err(Fault::invalid(&at, "a tool call goes on that never began").into());
+                };
+                let id = piece.id.unwrap_or_else(|| call_id(self.calls.len()));
+                self.calls.push(Call { index: piece.index, id: id.clone() });
+                let call = self.calls.len() - 1;
+                out.push(StreamEvent::ToolCallStart {
+                    choice,
+                    call: u32::try_from(call).unwrap_or(u32::MAX),
+                    id,
+                    name,
+                    custom: piece.custom,
+                });
+                call
+            }
+        };
+        if !piece.text.is_empty() {
+            let call = u32::try_from(call).unwrap_or(u32::MAX);
+            out.push(StreamEvent::ToolCallArguments { choice, call, text: piece.text });
+        }
+        Ok(())
+    }
+
+    /// The call that a delta continues. None: it begins one.
+    fn find(&self, piece: &Piecewise) -> Option<usize> {
+        match (&piece.id, piece.index) {
+            // A known id continues its call; a new id beside a name begins one, even under a used index.
+            (Some(id), index) => self.calls.iter().rposition(|call| call.id == *id).or_else(|| {
+                let by_index = self.calls.iter().rposition(|call| index.is_some() && call.index == index);
+                by_index.filter(|_| piece.name.is_none())
+            }),
+            (None, Some(index)) => self.calls.iter().rposition(|call| call.index == Some(index)),
+            // Neither id nor index: a name begins a call, anything else continues the last one.
+            (None, None) if piece.name.is_some() => None,
+            (None, None) => self.calls.len().checked_sub(1),
+        }
+    }
+}
+
+impl From<ToolDelta> for Piecewise {
+    fn from(delta: ToolDelta) -> Self {
+        let full = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let (name, text, custom) = match (delta.custom, delta.function) {
+            (Some(custom), _) => (custom.name, custom.input.unwrap_or_default(), true),
+            (None, function) => {
+                let function = function.unwrap_or_default();
+                let text = function.arguments.filter(|json| json.get() != "null");
+                (function.name, text.map(|json| argument_text(json.raw())).unwrap_or_default(), false)
+            }
+        };
+        Self { index: delta.index, id: full(delta.id), name: full(name), text, custom }
+    }
+}

@@ -1,0 +1,182 @@
+//! Canonical events into a client's stream.
+//!
+//! What clients rely on (OpenAI's API reference and SDKs): one id, time and model on all chunks; the role in the
+//! first chunk of each choice; id, type and name only in a call's first delta; usage only when asked for, in a
+//! chunk of its own without choices, and null on all others.
+
+use std::collections::BTreeSet;
+
+use bytes::BytesMut;
+
+use crate::dialect::ReplyContext;
+use crate::event::StreamEvent;
+use crate::json::Object;
+use crate::openai_chat::usage;
+
+/// Writes one stream.
+#[derive(Debug)]
+pub struct Encoder {
+    context: ReplyContext,
+    service_tier: Option<String>,
+    system_fingerprint: Option<String>,
+    /// Choices whose role has been sent.
+    begun: BTreeSet<u32>,
+    /// Calls, by choice and number, whose input is free text.
+    custom: BTreeSet<(u32, u32)>,
+    frame: Vec<u8>,
+}
+
+impl Encoder {
+    pub(crate) fn new(context: ReplyContext) -> Self {
+        Self {
+            context,
+            service_tier: None,
+            system_fingerprint: None,
+            begun: BTreeSet::new(),
+            custom: BTreeSet::new(),
+            frame: Vec::with_capacity(512),
+        }
+    }
+
+    pub(crate) fn push(&mut self, event: &StreamEvent, out: &mut BytesMut) {
+        match event {
+            StreamEvent::Start { service_tier, system_fingerprint, .. } => {
+                self.service_tier.clone_from(service_tier);
+                self.system_fingerprint.clone_from(system_fingerprint);
+            }
+            StreamEvent::Text { choice, text } => {
+                self.delta(*choice, out, |delta| delta.field("content", text));
+            }
+            StreamEvent::Reasoning { choice, text } => {
+                self.delta(*choice, out, |delta| delta.field("reasoning_content", text));
+            }
+            StreamEvent::Refusal { choice, text } => {
+                self.delta(*choice, out, |delta| delta.field("refusal", text));
+            }
+            StreamEvent::Annotations { choice, annotations } => {
+                self.delta(*choice, out, |delta| delta.field("annotations", annotations));
+            }
+            StreamEvent::ToolCallStart { choice, call, id, name, custom } => {
+                if *custom {
+                    self.custom.insert((*choice, *call));
+                }
+                let (kind, member) = if *custom { ("custom", "input") } else { ("function", "arguments") };
+                self.delta(*choice, out, |delta| {
+                    delta.objects("tool_calls", [call], |object, call| {
+                        object.field("index", call);
+                        object.field("id", id);
+                        object.field("type", kind);
+                        object.object(kind, |inner| {
+                            inner.field("name", name);
+                            inner.field(member, "");
+                        });
+                    });
+                });
+            }
+            StreamEvent::ToolCallArguments { choice, call, text } => {
+                let custom = self.custom.contains(&(*choice, *call));
+                let (kind, member) = if custom { ("custom", "input") } else { ("function", "arguments") };
+                self.delta(*choice, out, |delta| {
+                    delta.objects("tool_calls", [call], |object, call| {
+                        object.field("index", call);
+                        object.object(kind, |inner| inner.field(member, text));
+                    });
+                });
+            }
+            StreamEvent::Logprobs { choice, logprobs } => {
+                self.begin(*choice, out);
+                self.chunk(out, |chunk| {
+                    chunk.objects("choices", [choice], |object, choice| {
+                        object.field("index", choice);
+                        object.object("delta", |_| {});
+                        object.field("logprobs", logprobs);
+                        object.null("finish_reason");
+                    });
+                });
+            }
+            StreamEvent::Finish { choice, reason } => {
+                self.begin(*choice, out);
+                self.chunk(out, |chunk| {
+                    chunk.objects("choices", [choice], |object, choice| {
+                        object.field("index", choice);
+                        object.object("delta", |_| {});
+                        object.null("logprobs");
+                        object.field("finish_reason", reason.to_openai());
+                    });
+                });
+            }
+            StreamEvent::Usage(used) => {
+                if self.context.include_usage {
+                    self.frame(out, |chunk| {
+                        chunk.objects("choices", std::iter::empty::<()>(), |_, ()| {});
+                        chunk.object("usage", |object| usage::encode(used, object));
+                    });
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "the terminal frame of other dialects needs what was sent before")]
+    pub(crate) fn finish(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// Sends the role, once for each choice.
+    fn begin(&mut self, choice: u32, out: &mut BytesMut) {
+        if self.begun.insert(choice) {
+            self.send(choice, out, |delta| {
+                delta.field("role", "assistant");
+                delta.field("content", "");
+                delta.null("refusal");
+            });
+        }
+    }
+
+    fn delta(&mut self, choice: u32, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
+        self.begin(choice, out);
+        self.send(choice, out, fill);
+    }
+
+    fn send(&mut self, choice: u32, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
+        let mut fill = Some(fill);
+        self.chunk(out, |chunk| {
+            chunk.objects("choices", [choice], |object, choice| {
+                object.field("index", &choice);
+                object.object("delta", |delta| {
+                    if let Some(fill) = fill.take() {
+                        fill(delta);
+                    }
+                });
+                object.null("logprobs");
+                object.null("finish_reason");
+            });
+        });
+    }
+
+    /// A chunk that is not the usage chunk.
+    fn chunk(&mut self, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
+        let include_usage = self.context.include_usage;
+        self.frame(out, |chunk| {
+            fill(chunk);
+            if include_usage {
+                chunk.null("usage");
+            }
+        });
+    }
+
+    fn frame(&mut self, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
+        self.frame.clear();
+        self.frame.extend_from_slice(b"data: ");
+        Object::write(&mut self.frame, |chunk| {
+            chunk.field("id", &self.context.id);
+            chunk.field("object", "chat.completion.chunk");
+            chunk.field("created", &self.context.created);
+            chunk.field("model", &self.context.model);
+            chunk.opt("service_tier", self.service_tier.as_ref());
+            chunk.opt("system_fingerprint", self.system_fingerprint.as_ref());
+            fill(chunk);
+        });
+        self.frame.extend_from_slice(b"\n\n");
+        out.extend_from_slice(&self.frame);
+    }
+}

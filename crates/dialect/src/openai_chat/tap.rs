@@ -1,0 +1,535 @@
+//! The tap of a relayed stream: the vendor's bytes go on untouched while the ledger's facts are read.
+//!
+//! Constraints:
+//! - Every byte before the terminal event (`data: [DONE]`) may go to the client as soon as it has come, also half
+//!   an event; only bytes that could be the beginning of the terminal event wait. The terminal event and all that
+//!   follows are withheld until the call is settled.
+//! - What cannot be read is passed on and counted, never an error: the stream belongs to client and vendor.
+//! - One event costs a few searches for bytes. JSON is read of the first event, of those that finish a choice or
+//!   hold usage, and of those that look unlike any vendor's.
+//! - At most one allocation for a frame.
+//!
+//! With `hide_usage` the client must see what it would have seen had we not asked for usage. We caused two
+//! things: the extra chunk with usage and without choices, which is dropped, and the member `"usage":null` on the
+//! other chunks, which is cut out. Usage inside a chunk that has choices was the vendor's own idea and stays.
+//! (A vendor that sends the extra chunk to everybody cannot be told apart; its clients lose it.) An event must be
+//! complete to be judged, so in this mode half an event waits.
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+use std::ops::Range;
+
+use crate::error::WireError;
+use crate::facts::StreamFacts;
+use crate::json::string;
+use crate::openai_chat::facts::{Sighting, text_bytes};
+use crate::sse::{Event, Lines, MAX_EVENT, lines};
+
+/// What may follow the terminal event before the vendor is called broken.
+const MAX_TERMINAL: usize = 64 << 10;
+
+/// The tap of one stream.
+#[derive(Debug)]
+pub struct StreamTap {
+    hide_usage: bool,
+    max_event: usize,
+    lines: Lines,
+    /// The unfinished event.
+    carry: Vec<u8>,
+    /// How much of `carry` the client has.
+    passed: usize,
+    /// The unfinished event is too long to carry and goes on unread.
+    blind: bool,
+    /// The last event was dropped; a line feed that still belongs to it goes with it.
+    dropped: bool,
+    terminal: BytesMut,
+    marks: Marks,
+    read: Reading,
+}
+
+/// Searchers for the marks that decide whether an event is read, built once for a stream.
+#[derive(Debug)]
+struct Marks {
+    usage: memmem::Finder<'static>,
+    choice: memmem::Finder<'static>,
+    finish: memmem::Finder<'static>,
+}
+
+/// What has been read.
+#[derive(Debug, Default)]
+struct Reading {
+    facts: StreamFacts,
+    /// Bits of the choices seen and of those finished. There are at most 128.
+    seen: u128,
+    ended: u128,
+    /// A choice beyond those bits was seen; whether all are finished cannot be told.
+    beyond: bool,
+}
+
+/// What becomes of a complete event.
+enum Verdict {
+    Pass,
+    Drop,
+    /// Pass without these bytes.
+    Cut(Range<usize>),
+}
+
+/// Whether an event, or its beginning, is the terminal one. `from` is where its line begins.
+enum Terminal {
+    No,
+    Unknown { from: usize },
+    Yes { from: usize },
+}
+
+impl StreamTap {
+    /// A tap. `hide_usage` undoes in the answer what [`relay_body`](crate::relay_body) injected into the request.
+    pub fn new(hide_usage: bool) -> Self {
+        Self::with_limit(hide_usage, MAX_EVENT)
+    }
+
+    fn with_limit(hide_usage: bool, max_event: usize) -> Self {
+        Self {
+            hide_usage,
+            max_event,
+            lines: Lines::default(),
+            carry: Vec::new(),
+            passed: 0,
+            blind: false,
+            dropped: false,
+            terminal: BytesMut::new(),
+            marks: Marks {
+                usage: memmem::Finder::new(b"\"usage\""),
+                choice: memmem::Finder::new(b"\"choices\":[{\"index\":"),
+                finish: memmem::Finder::new(b"\"finish_reason\":"),
+            },
+            read: Reading::default(),
+        }
+    }
+
+    /// Takes the vendor's next frame and adds to `out` what may go to the client now; at most one slice.
+    ///
+    /// [`WireError::TooLong`] if the vendor goes on and on after its terminal event.
+    pub fn push(&mut self, frame: Bytes, out: &mut Vec<Bytes>) -> Result<(), WireError> {
+        if self.read.facts.terminated {
+            return self.withhold(&frame);
+        }
+        let mut passing = Passing::new(&frame);
+        let mut at = self.lines.absorb(&frame);
+        if at > 0 {
+            self.absorbed(&frame[..at], &mut passing);
+        }
+        while let Some(length) = self.lines.event_end(&frame[at..]) {
+            let event = at..at + length;
+            at = event.end;
+            if let Some(terminal) = self.complete(&frame, event, &mut passing) {
+                out.extend(passing.done());
+                return self.withhold(&frame[terminal..]);
+            }
+        }
+        let terminal = self.partial(&frame, at, &mut passing);
+        out.extend(passing.done());
+        terminal.map_or(Ok(()), |terminal| self.withhold(&frame[terminal..]))
+    }
+
+    /// The terminal event and all that followed it, to be sent when the call is settled. None before it has
+    /// come, and once it is taken.
+    pub fn take_terminal(&mut self) -> Option<Bytes> {
+        (!self.terminal.is_empty()).then(|| self.terminal.split().freeze())
+    }
+
+    /// The facts so far.
+    pub fn facts(&self) -> StreamFacts {
+        let read = &self.read;
+        StreamFacts {
+            finished: read.seen != 0 && read.seen == read.ended && !read.beyond,
+            ..read.facts.clone()
+        }
+    }
+
+    /// Whether the client has half an event. A frame of our own must then begin with a blank line.
+    pub fn mid_event(&self) -> bool {
+        self.blind || self.passed > 0
+    }
+
+    /// The vendor closed the stream: reads an event that no blank line ended, and adds to `out` what still waits
+    /// of it. A stream that ends so without a terminal event is cut.
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) {
+        let block = std::mem::take(&mut self.carry);
+        let held = std::mem::take(&mut self.passed)..block.len();
+        if self.read.facts.terminated || block.is_empty() {
+            return;
+        }
+        match self.judge(&block) {
+            Verdict::Drop => {}
+            Verdict::Pass if held.is_empty() => {}
+            Verdict::Pass => out.push(Bytes::copy_from_slice(&block[held])),
+            Verdict::Cut(cut) => {
+                out.push(Bytes::from([&block[..cut.start], &block[cut.end..]].concat()));
+            }
+        }
+    }
+
+    /// The rest of a line end whose event is over.
+    fn absorbed(&mut self, end: &[u8], passing: &mut Passing<'_>) {
+        if self.dropped {
+            passing.skip_to(end.len());
+        } else if !self.carry.is_empty() {
+            // A line end inside an event: it goes with the event.
+            self.carry.extend_from_slice(end);
+            if self.hide_usage && !self.blind {
+                passing.skip_to(end.len());
+            } else {
+                self.passed = self.carry.len();
+            }
+        }
+    }
+
+    /// An event ends in this frame. Returns where in the frame the terminal event begins, if it is one.
+    fn complete(&mut self, frame: &Bytes, event: Range<usize>, passing: &mut Passing<'_>) -> Option<usize> {
+        self.dropped = false;
+        if std::mem::take(&mut self.blind) {
+            return None;
+        }
+        if self.carry.is_empty() {
+            let block = &frame[event.clone()];
+            if let Terminal::Yes { from } = terminal(block) {
+                self.read.facts.terminated = true;
+                passing.end_at(event.start + from);
+                return Some(event.start + from);
+            }
+            match self.judge(block) {
+                Verdict::Pass => {}
+                Verdict::Drop => {
+                    self.dropped = true;
+                    passing.skip(event);
+                }
+                Verdict::Cut(cut) => passing.skip(event.start + cut.start..event.start + cut.end),
+            }
+            return None;
+        }
+        let passed = std::mem::take(&mut self.passed);
+        let mut block = std::mem::take(&mut self.carry);
+        let known = block.len();
+        block.extend_from_slice(&frame[event.clone()]);
+        let verdict = match terminal(&block) {
+            Terminal::Yes { from } => {
+                self.read.facts.terminated = true;
+                self.withhold_known(&block, known, from, passed, event.start, passing);
+                block.clear();
+                self.carry = block;
+                return Some(event.start + from.saturating_sub(known));
+            }
+            Terminal::No | Terminal::Unknown { .. } => self.judge(&block),
+        };
+        match verdict {
+            Verdict::Pass => passing.insert(event.start, &block[passed..known]),
+            Verdict::Drop => {
+                self.dropped = true;
+                passing.skip(event);
+            }
+            Verdict::Cut(cut) => {
+                passing.insert(event.start, &block[..cut.start]);
+                passing.insert(event.start, &block[cut.end..]);
+                passing.skip(event);
+            }
+        }
+        block.clear();
+        self.carry = block;
+        None
+    }
+
+    /// The terminal event began in an earlier frame, or its event did: passes what stands before it and withholds
+    /// what was held of it.
+    fn withhold_known(
+        &mut self,
+        block: &[u8],
+        known: usize,
+        from: usize,
+        passed: usize,
+        frame_at: usize,
+        passing: &mut Passing<'_>,
+    ) {
+        if from > passed {
+            passing.insert(frame_at, &block[passed..from.min(known)]);
+        }
+        self.terminal.extend_from_slice(&block[from.min(known)..known]);
+        passing.end_at(frame_at + from.saturating_sub(known));
+    }
+
+    /// An event begins or goes on in this frame from `at` and does not end in it. Returns where in the frame the
+    /// terminal event begins, if it is one.
+    fn partial(&mut self, frame: &Bytes, at: usize, passing: &mut Passing<'_>) -> Option<usize> {
+        if self.blind || at == frame.len() {
+            return None;
+        }
+        self.dropped = false;
+        let known = self.carry.len();
+        if known + frame.len() - at > self.max_event {
+            self.read.facts.unreadable_events += 1;
+            passing.insert(at, &self.carry[self.passed..]);
+            self.carry.clear();
+            self.passed = 0;
+            self.blind = true;
+            return None;
+        }
+        self.carry.extend_from_slice(&frame[at..]);
+        let hold_from = match terminal(&self.carry) {
+            Terminal::Yes { from } => {
+                self.read.facts.terminated = true;
+                let block = std::mem::take(&mut self.carry);
+                let passed = std::mem::take(&mut self.passed);
+                self.withhold_known(&block, known, from, passed, at, passing);
+                return Some(at + from.saturating_sub(known));
+            }
+            _ if self.hide_usage => 0,
+            Terminal::Unknown { from } => from,
+            Terminal::No => self.carry.len(),
+        };
+        if hold_from > self.passed {
+            let early = self.passed.min(known)..hold_from.min(known);
+            passing.insert(at, &self.carry[early]);
+        }
+        self.passed = self.passed.max(hold_from);
+        passing.end_at(at + hold_from.saturating_sub(known));
+        None
+    }
+
+    fn withhold(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        if self.terminal.len() + bytes.len() > MAX_TERMINAL {
+            return Err(WireError::TooLong { limit: MAX_TERMINAL });
+        }
+        self.terminal.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Reads a complete event and says what becomes of it.
+    fn judge(&mut self, block: &[u8]) -> Verdict {
+        // Nearly every event is one line that begins so; the marks are then searched in the block itself.
+        let single = block.strip_prefix(b"data: ").or_else(|| block.strip_prefix(b"data:"));
+        let single = single.map(<[u8]>::trim_ascii_end).filter(|data| memchr::memchr2(b'\n', b'\r', data).is_none());
+        if let Some(data) = single {
+            let mark = self.marks.usage.find(data);
+            let null_usage = mark.and_then(|mark| null_usage(data, mark));
+            let silent = mark.is_none() || null_usage.is_some();
+            if silent && self.marks.glance(data, &mut self.read) {
+                return self.cut(block, data, null_usage);
+            }
+            if self.read.event(data) && self.hide_usage {
+                return Verdict::Drop;
+            }
+            return self.cut(block, data, null_usage);
+        }
+        let Some(event) = Event::read(block) else { return Verdict::Pass };
+        if self.read.event(&event.data) && self.hide_usage { Verdict::Drop } else { Verdict::Pass }
+    }
+
+    /// The cut of a null usage, as a range of the block.
+    fn cut(&self, block: &[u8], data: &[u8], null_usage: Option<Range<usize>>) -> Verdict {
+        match null_usage.filter(|_| self.hide_usage) {
+            None => Verdict::Pass,
+            Some(cut) => {
+                let offset = data.as_ptr().addr() - block.as_ptr().addr();
+                Verdict::Cut(offset + cut.start..offset + cut.end)
+            }
+        }
+    }
+}
+
+impl Marks {
+    /// Reads a plain delta without parsing it. False if the event needs a closer look.
+    fn glance(&self, data: &[u8], read: &mut Reading) -> bool {
+        if read.facts.model.is_none() {
+            return false;
+        }
+        let Some(start) = self.choice.find(data) else { return false };
+        let rest = &data[start + self.choice.needle().len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let Some(delta) = rest[digits..].strip_prefix(b",\"delta\":") else { return false };
+        let Some(index) = std::str::from_utf8(&rest[..digits]).ok().and_then(|digits| digits.parse().ok()) else {
+            return false;
+        };
+        let (bytes, end) = text_bytes(delta);
+        let after = &delta[end.min(delta.len())..];
+        // A finish reason, a second choice or an unclosed delta: look closer.
+        let Some(finish) = self.finish.find(after) else { return false };
+        let finish = &after[finish + self.finish.needle().len()..];
+        if !finish.starts_with(b"null") || self.finish.find(finish).is_some() {
+            return false;
+        }
+        read.saw(index, false);
+        read.count(bytes);
+        true
+    }
+}
+
+impl Reading {
+    /// Reads the data of any event. True if it is the extra usage chunk.
+    fn event(&mut self, data: &[u8]) -> bool {
+        if data.trim_ascii().is_empty() {
+            return false;
+        }
+        let Ok(seen) = serde_json::from_slice::<Sighting<'_>>(data) else {
+            self.facts.unreadable_events += 1;
+            return false;
+        };
+        if let Some(fault) = seen.fault() {
+            self.facts.upstream_error = Some(fault.message);
+        }
+        if let Some(model) = seen.model() {
+            self.facts.model.get_or_insert(model);
+        }
+        if let Some(tier) = seen.service_tier() {
+            self.facts.service_tier = Some(tier);
+        }
+        let usage = seen.usage();
+        self.facts.usage = usage.or(seen.usage_in_choice()).or(self.facts.usage);
+        let mut total = 0;
+        let choices = seen.choices.as_deref();
+        for (number, choice) in choices.unwrap_or_default().iter().enumerate() {
+            let number = choice.index.unwrap_or(u32::try_from(number).unwrap_or(u32::MAX));
+            let bytes = choice.delta.map_or(0, |delta| text_bytes(delta.get().as_bytes()).0);
+            let ended = choice.finish_reason.and_then(string).is_some_and(|reason| !reason.is_empty());
+            self.saw(number, ended);
+            total += bytes;
+        }
+        self.count(total);
+        usage.is_some() && choices.is_some_and(<[_]>::is_empty)
+    }
+
+    fn saw(&mut self, choice: u32, ended: bool) {
+        match 1_u128.checked_shl(choice) {
+            Some(bit) => {
+                self.seen |= bit;
+                self.ended |= if ended { bit } else { 0 };
+            }
+            None => self.beyond = true,
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.facts.content_bytes += bytes;
+        self.facts.content_events += u64::from(bytes > 0);
+    }
+}
+
+/// Whether a block is the terminal event. The first data line decides.
+fn terminal(block: &[u8]) -> Terminal {
+    const WITH_SPACE: &[u8] = b"data: [DONE]";
+    const WITHOUT: &[u8] = b"data:[DONE]";
+    for line in lines(block) {
+        let from = line.as_ptr().addr() - block.as_ptr().addr();
+        if line.starts_with(WITH_SPACE) || line.starts_with(WITHOUT) {
+            return Terminal::Yes { from };
+        }
+        let last = from + line.len() == block.len();
+        if last && (WITH_SPACE.starts_with(line) || WITHOUT.starts_with(line)) {
+            return Terminal::Unknown { from };
+        }
+        if line.starts_with(b"data:") {
+            return Terminal::No;
+        }
+    }
+    Terminal::Unknown { from: block.len() }
+}
+
+/// The span of the member `"usage":null` of the top-level object `data`, with the comma that goes with it. `mark`
+/// is where `"usage"` was found. None if it is not null, or not at the top level.
+fn null_usage(data: &[u8], mark: usize) -> Option<Range<usize>> {
+    let after = data[mark + b"\"usage\"".len()..].trim_ascii_start();
+    let after = after.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"null")?;
+    let end = data.len() - after.len();
+    closes_one(after).then_some(())?;
+    let before = data[..mark].trim_ascii_end();
+    if before.last() == Some(&b',') {
+        return Some(before.len() - 1..end);
+    }
+    let rest = after.trim_ascii_start();
+    Some(mark..if rest.first() == Some(&b',') { data.len() - rest.len() + 1 } else { end })
+}
+
+/// Whether `rest` closes exactly one object more than it opens, so that what stands before it is at the top level.
+fn closes_one(rest: &[u8]) -> bool {
+    let mut depth = 0_i64;
+    let mut at = 0;
+    while let Some(byte) = rest.get(at) {
+        at += 1;
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            b'"' => {
+                while let Some(run) = memchr::memchr2(b'"', b'\\', &rest[at..]) {
+                    at += run + 1;
+                    if rest[at - 1] == b'"' {
+                        break;
+                    }
+                    at = (at + 1).min(rest.len());
+                }
+            }
+            _ => {}
+        }
+    }
+    depth == -1
+}
+
+/// Collects what goes to the client out of one frame: a slice of it while it is contiguous, else one copy.
+struct Passing<'f> {
+    frame: &'f Bytes,
+    /// The beginning of the run that passes.
+    from: usize,
+    /// Nothing from here on passes.
+    end: usize,
+    copy: BytesMut,
+}
+
+impl<'f> Passing<'f> {
+    fn new(frame: &'f Bytes) -> Self {
+        Self { frame, from: 0, end: frame.len(), copy: BytesMut::new() }
+    }
+
+    /// Leaves out a range of the frame.
+    fn skip(&mut self, range: Range<usize>) {
+        if range.start > self.from {
+            self.flush(range.start);
+        }
+        self.from = range.end;
+    }
+
+    fn skip_to(&mut self, at: usize) {
+        self.skip(self.from..at);
+    }
+
+    /// Puts bytes from earlier frames before what stands at `at`.
+    fn insert(&mut self, at: usize, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.flush(at);
+            self.copy.extend_from_slice(bytes);
+        }
+    }
+
+    /// Nothing from `at` on passes.
+    fn end_at(&mut self, at: usize) {
+        self.end = self.end.min(at);
+    }
+
+    fn flush(&mut self, to: usize) {
+        if to > self.from {
+            self.reserve();
+            self.copy.extend_from_slice(&self.frame[self.from..to]);
+            self.from = to;
+        }
+    }
+
+    fn reserve(&mut self) {
+        if self.copy.capacity() == 0 {
+            self.copy.reserve(self.frame.len());
+        }
+    }
+
+    fn done(mut self) -> Option<Bytes> {
+        if self.copy.is_empty() {
+            return (self.end > self.from).then(|| self.frame.slice(self.from..self.end));
+        }
+        self.flush(self.end);
+        Some(self.copy.freeze())
+    }
+}

@@ -1,0 +1,212 @@
+//! OpenAI Embeddings (`POST /v1/embeddings`), after OpenAI's API reference.
+//!
+//! The endpoint is relayed; only the sandbox answers itself, so only its side is decoded and encoded.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use steelyard_core::{ApiError, Usage, UsageClass};
+
+use crate::chat::Extra;
+use crate::error::WireError;
+use crate::facts::ReplyFacts;
+use crate::json::{At, Fault, Fields, Object, elements, string, utf8};
+use crate::openai_chat::facts::fault;
+use crate::openai_chat::usage;
+use crate::peek::{InputBound, given, model, top_level};
+
+/// Facts of an embeddings request. Spans are byte ranges of the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddingsPeek<'a> {
+    /// The model the client calls.
+    pub model: Cow<'a, str>,
+    /// The JSON string of the model, its quotes included.
+    pub model_at: Range<usize>,
+    /// How much the request can cost at most.
+    pub bound: InputBound,
+}
+
+/// A request for vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddingsRequest {
+    /// The model as the client called it.
+    pub model: String,
+    /// What to embed, one vector for each.
+    pub input: Vec<EmbeddingsInput>,
+    /// The length of the vectors; none: the model's own.
+    pub dimensions: Option<u64>,
+    /// How the vectors are written.
+    pub encoding: VectorEncoding,
+    /// The end user.
+    pub user: Option<String>,
+    /// Members without a name above.
+    pub extra: Extra,
+}
+
+/// One input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EmbeddingsInput {
+    /// Text.
+    Text(String),
+    /// Token ids.
+    Tokens(Vec<u32>),
+}
+
+/// How vectors are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VectorEncoding {
+    /// A list of numbers.
+    #[default]
+    Float,
+    /// Base64 of little-endian 32-bit floats. OpenAI's SDKs ask for it.
+    Base64,
+}
+
+/// Vectors.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EmbeddingsResponse {
+    /// The model as the client called it.
+    pub model: String,
+    /// One vector for each input.
+    pub vectors: Vec<Vec<f32>>,
+    /// What was used.
+    pub usage: Usage,
+}
+
+/// One borrowed pass over a request for what the relay must know. Errors as for
+/// [`Dialect::peek`](crate::Dialect::peek).
+pub fn peek_embeddings(body: &[u8]) -> Result<EmbeddingsPeek<'_>, ApiError> {
+    let [name, input] = top_level(body, ["model", "input"])?;
+    let (model, model_at) = model(body, name)?;
+    given(input).ok_or_else(|| Fault::missing(&At::Root.field("input")))?;
+    let bound = InputBound { bytes: body.len() as u64, ..InputBound::default() };
+    Ok(EmbeddingsPeek { model, model_at, bound })
+}
+
+/// What the ledger needs of a vendor's answer. Its vectors are skipped, not read.
+pub fn embeddings_usage(body: &[u8]) -> Result<ReplyFacts, WireError> {
+    #[derive(Deserialize)]
+    struct Sighting<'a> {
+        #[serde(borrow, default)]
+        data: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        model: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        usage: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        error: Option<&'a RawValue>,
+    }
+    let sighting: Sighting<'_> = serde_json::from_str(utf8(body)?)
+        .map_err(|error| Fault::invalid(&At::Root, format!("not a list of embeddings: {error}")))?;
+    if let Some(fault) = sighting.error.and_then(fault) {
+        return Err(WireError::Upstream(fault));
+    }
+    if !sighting.data.is_some_and(|data| data.get().starts_with('[')) {
+        return Err(Fault::missing(&At::Root.field("data")).into());
+    }
+    Ok(ReplyFacts {
+        usage: sighting.usage.and_then(|raw| usage::decode(raw.get())),
+        model: sighting.model.and_then(string).map(Cow::into_owned),
+        ..ReplyFacts::default()
+    })
+}
+
+/// A client's request. Errors are the caller's and name the field at fault.
+pub fn decode_request(body: &[u8]) -> Result<EmbeddingsRequest, ApiError> {
+    Ok(read(utf8(body)?)?)
+}
+
+fn read(text: &str) -> Result<EmbeddingsRequest, Fault> {
+    let mut fields = Fields::of_text(text, &At::Root)?;
+    let model = fields.need_text("model")?;
+    let input = input(fields.need("input")?)?;
+    let encoding = match fields.text("encoding_format")?.as_deref() {
+        None | Some("float") => VectorEncoding::Float,
+        Some("base64") => VectorEncoding::Base64,
+        Some(other) => {
+            let text = format!("`encoding_format` is `{other}`: expected float or base64");
+            return Err(Fault::invalid(&At::Root.field("encoding_format"), text));
+        }
+    };
+    Ok(EmbeddingsRequest {
+        model,
+        input,
+        dimensions: fields.count("dimensions", 1, 65_536)?,
+        encoding,
+        user: fields.text("user")?,
+        extra: fields.rest(),
+    })
+}
+
+/// A string, strings, token ids, or lists of token ids.
+fn input(raw: &RawValue) -> Result<Vec<EmbeddingsInput>, Fault> {
+    let at = At::Root.field("input");
+    let expected = "a string, an array of strings, or arrays of token ids";
+    if let Some(text) = string(raw) {
+        return filled(vec![EmbeddingsInput::Text(text.into_owned())], &at);
+    }
+    if !raw.get().starts_with('[') {
+        return Err(Fault::mistyped(&at, expected, raw));
+    }
+    if let Ok(tokens) = serde_json::from_str::<Vec<u32>>(raw.get()) {
+        let inputs = if tokens.is_empty() { Vec::new() } else { vec![EmbeddingsInput::Tokens(tokens)] };
+        return filled(inputs, &at);
+    }
+    let mut inputs = Vec::new();
+    for (index, raw) in elements(raw, &at)?.into_iter().enumerate() {
+        let at = at.index(index);
+        inputs.push(match string(raw) {
+            Some(text) => EmbeddingsInput::Text(text.into_owned()),
+            None => EmbeddingsInput::Tokens(
+                serde_json::from_str(raw.get())
+                    .map_err(|_| Fault::mistyped(&at, "a string or an array of token ids", raw))?,
+            ),
+        });
+    }
+    filled(inputs, &at)
+}
+
+fn filled(inputs: Vec<EmbeddingsInput>, at: &At<'_>) -> Result<Vec<EmbeddingsInput>, Fault> {
+    let empty = |input: &EmbeddingsInput| match input {
+        EmbeddingsInput::Text(text) => text.is_empty(),
+        EmbeddingsInput::Tokens(tokens) => tokens.is_empty(),
+    };
+    if inputs.is_empty() || inputs.iter().any(empty) {
+        return Err(Fault::invalid(at, "`input` holds nothing to embed: send text or token ids"));
+    }
+    if inputs.len() > 2048 {
+        return Err(Fault::invalid(at, format!("`input` holds {} texts: at most 2048 are allowed", inputs.len())));
+    }
+    Ok(inputs)
+}
+
+/// The answer for a client.
+pub fn encode_response(response: &EmbeddingsResponse, encoding: VectorEncoding) -> Bytes {
+    let mut out = Vec::with_capacity(1024);
+    let tokens = response.usage[UsageClass::Input];
+    Object::write(&mut out, |body| {
+        body.field("object", "list");
+        body.objects("data", response.vectors.iter().enumerate(), |object, (index, vector)| {
+            object.field("object", "embedding");
+            object.field("index", &index);
+            match encoding {
+                VectorEncoding::Float => object.field("embedding", vector),
+                VectorEncoding::Base64 => {
+                    let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+                    object.field("embedding", &BASE64_STANDARD.encode(bytes));
+                }
+            }
+        });
+        body.field("model", &response.model);
+        body.object("usage", |object| {
+            object.field("prompt_tokens", &tokens);
+            object.field("total_tokens", &tokens);
+        });
+    });
+    Bytes::from(out)
+}

@@ -1,0 +1,190 @@
+//! The life of a call: plan, dispatch, reply. The server hands in an authenticated [`Inbound`] and renders what
+//! comes back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use steelyard_core::port::Ledger;
+use steelyard_core::{ApiError, Clock, Money, Principal, RequestId, Timestamp};
+use steelyard_dialect::Dialect;
+
+use crate::dispatch::Dispatch;
+use crate::plan::Plan;
+use crate::relay::ReplyBody;
+use crate::snapshot::Snapshot;
+use crate::spec::OnDisconnect;
+use crate::tasks::Tasks;
+
+/// What a call asks of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A chat completion.
+    Chat,
+    /// Embeddings.
+    Embeddings,
+}
+
+impl Endpoint {
+    /// The name in the ledger and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
+/// An authenticated request, its body whole and decoded.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Its id, already promised to the caller.
+    pub request_id: RequestId,
+    /// When its head had arrived.
+    pub time: Timestamp,
+    /// The same on the monotonic clock, for Steelyard's own overhead.
+    pub started: Instant,
+    /// Who calls.
+    pub principal: Arc<Principal>,
+    /// In which dialect.
+    pub dialect: Dialect,
+    /// For what.
+    pub endpoint: Endpoint,
+    /// With which body.
+    pub body: Bytes,
+    /// Whether the caller wants a refusal rather than a loss.
+    pub strict: bool,
+}
+
+/// What the caller is told about where the answer came from, as `x-steelyard-…` headers.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The route.
+    pub route: Option<Arc<str>>,
+    /// The channel that answered, or failed last.
+    pub channel: Option<Arc<str>>,
+    /// The model that answered, or failed last.
+    pub model: Option<Arc<str>>,
+    /// How many tries it took.
+    pub attempts: u16,
+    /// Request fields that the target could not express.
+    pub losses: Vec<String>,
+    /// What it cost; whole answers with a known price only.
+    pub cost: Option<Money>,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// Where it came from.
+    pub facts: Facts,
+    /// The vendor's headers that are the caller's business.
+    pub headers: HeaderMap,
+    /// The body: whole, or a stream that withholds its end until the settlement is durable.
+    pub body: ReplyBody,
+}
+
+/// A call that has no answer.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub error: ApiError,
+    /// How far it came.
+    pub facts: Facts,
+    /// The vendor's own refusal, when the caller's request was at fault: status and body.
+    pub vendor: Option<(StatusCode, Bytes)>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, facts: Facts::default(), vendor: None }
+    }
+}
+
+/// The data plane of one process.
+pub struct Gateway {
+    snapshot: ArcSwap<Snapshot>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: Clock,
+    pub(crate) tasks: Tasks,
+}
+
+impl Gateway {
+    /// A gateway that reads `snapshot` and writes to `ledger`.
+    pub fn new(snapshot: Snapshot, ledger: Arc<dyn Ledger>, clock: Clock) -> Arc<Self> {
+        describe_metrics();
+        Arc::new(Self { snapshot: ArcSwap::from_pointee(snapshot), ledger, clock, tasks: Tasks::default() })
+    }
+
+    /// What calls read now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Lets calls that begin from now on read `snapshot`.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Calls in flight, and upstream answers still read after their client left.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Serves a call. The future may be dropped at any point (the client hung up): the entry is written all the
+    /// same, and under `on_disconnect = "drain"` the upstream answer is read to its end.
+    pub async fn call(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Refusal> {
+        let plan = Plan::make(&self.snapshot.load(), inbound, self.clock.now())?;
+        match plan.route.on_disconnect {
+            OnDisconnect::Cut => Dispatch::new(self, plan).run().await,
+            OnDisconnect::Drain => self.call_and_drain(plan).await,
+        }
+    }
+
+    /// Runs the call beside the request, so that dropping the request does not stop it.
+    async fn call_and_drain(self: &Arc<Self>, plan: Plan) -> Result<Reply, Refusal> {
+        let gateway = Arc::clone(self);
+        let (present, gone) = tokio::sync::oneshot::channel::<()>();
+        let work = self.tasks.spawn(async move {
+            let run = Dispatch::new(&gateway, plan).run();
+            tokio::pin!(run);
+            tokio::select! {
+                reply = &mut run => return reply,
+                _ = gone => {}
+            }
+            match tokio::time::timeout(crate::relay::DRAIN_LIMIT, run).await {
+                // Nobody takes the reply: dropping a stream's body goes on draining it.
+                Ok(reply) => reply,
+                Err(_) => Err(ApiError::new(steelyard_core::ErrorCode::UpstreamTimeout, "the client left").into()),
+            }
+        });
+        let reply = work.await;
+        drop(present);
+        reply.unwrap_or_else(|error| {
+            let code = steelyard_core::ErrorCode::Internal;
+            Err(ApiError::new(code, "the call failed inside Steelyard; its request id is in the log").with_source(error).into())
+        })
+    }
+}
+
+fn describe_metrics() {
+    metrics::describe_counter!("steelyard_calls_total", "Calls that are over, by endpoint, channel, model and outcome");
+    metrics::describe_counter!("steelyard_tokens_total", "Units used, by channel, model and usage class");
+    metrics::describe_histogram!(
+        "steelyard_overhead_seconds",
+        metrics::Unit::Seconds,
+        "Time a call spent in Steelyard itself: total minus waiting for the vendor; of a stream, until its first byte"
+    );
+    metrics::describe_histogram!(
+        "steelyard_upstream_first_byte_seconds",
+        metrics::Unit::Seconds,
+        "From sending to the first byte of a vendor's answer"
+    );
+}

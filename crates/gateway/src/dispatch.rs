@@ -1,0 +1,562 @@
+//! Attempts: one after the other over the plan's offers, until one answers, or none is left, or a byte of an answer
+//! could have gone to the client.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use steelyard_core::port::LedgerError;
+use steelyard_core::record::{AttemptStatus, Outcome};
+use steelyard_core::{ApiError, ErrorCode};
+use steelyard_dialect::embeddings_usage;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::account::{Account, Passed};
+use crate::call::{Endpoint, Facts, Gateway, Refusal, Reply};
+use crate::feed::{End, Feed, RelayFeed, Step};
+use crate::offer::Offer;
+use crate::plan::Plan;
+use crate::provider::{Failure, sandbox};
+use crate::relay::{Clocks, Ends, Queue, ReplyBody, StreamBody};
+
+/// A whole answer larger than this is taken for a defect of the vendor's.
+const MAX_REPLY: usize = 256 << 20;
+/// Of an error's body, so much is read.
+const MAX_ERROR: usize = 1 << 20;
+/// A vendor's wish to wait is waited out only up to here; beyond it the caller is told.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Attempts of one call, over all rounds.
+const MAX_ATTEMPTS: u16 = 8;
+
+/// A call on its way.
+pub(crate) struct Dispatch<'a> {
+    gateway: &'a Gateway,
+    plan: Plan,
+    account: Option<Account>,
+    attempts: u16,
+    /// Time spent waiting for vendors.
+    upstream: Duration,
+    _in_flight: TaskTrackerToken,
+}
+
+/// What an attempt brought.
+enum Answer {
+    Whole { headers: HeaderMap, body: Bytes, passed: Passed },
+    Stream { headers: HeaderMap, feed: Feed, first: Queue, end: Option<End>, clocks: Clocks },
+}
+
+/// Why an attempt brought nothing.
+enum Miss {
+    /// Nothing was sent.
+    Unreachable(String),
+    /// The vendor refused.
+    Status { failure: Failure, status: StatusCode, body: Bytes },
+    /// The vendor went silent after the request was sent.
+    Timeout(&'static str, Duration),
+    /// The answer broke off or makes no sense.
+    Broken { code: ErrorCode, why: String, passed: Passed },
+    /// The target cannot take the request, and strict mode asks to say so; or the request is wrong.
+    Refused(ApiError),
+}
+
+impl<'a> Dispatch<'a> {
+    pub(crate) fn new(gateway: &'a Gateway, plan: Plan) -> Self {
+        let in_flight = gateway.tasks.token();
+        Self { gateway, plan, account: None, attempts: 0, upstream: Duration::ZERO, _in_flight: in_flight }
+    }
+
+    pub(crate) async fn run(mut self) -> Result<Reply, Refusal> {
+        let offers = std::mem::take(&mut self.plan.offers);
+        let mut spent = vec![false; offers.len()];
+        let mut last: Option<(Arc<Offer>, Miss)> = None;
+        for round in 0..=self.plan.route.retries {
+            if round > 0 && !wait_before(round, last.as_ref().map(|(_, miss)| miss)).await {
+                break;
+            }
+            for (index, offer) in offers.iter().enumerate() {
+                if spent[index] || self.attempts == MAX_ATTEMPTS || !offer.health.claim(self.gateway.clock.now()) {
+                    continue;
+                }
+                if let Err(error) = self.open(offer).await {
+                    return Err(self.unrecorded(offer, error).await);
+                }
+                match self.attempt(offer).await {
+                    Ok(answer) => return self.deliver(offer, answer).await,
+                    Err(miss) => {
+                        spent[index] = self.book(offer, &miss);
+                        let over = miss.is_the_callers();
+                        last = Some((Arc::clone(offer), miss));
+                        if over {
+                            return Err(self.refuse(last).await);
+                        }
+                    }
+                }
+            }
+            if spent.iter().all(|spent| *spent) {
+                break;
+            }
+        }
+        Err(self.refuse(last).await)
+    }
+
+    /// Makes the next attempt durable.
+    async fn open(&mut self, offer: &Arc<Offer>) -> Result<(), LedgerError> {
+        let attempt = self.plan.attempt(offer, self.attempts + 1, self.gateway.clock.now());
+        match &mut self.account {
+            Some(account) => account.next(offer, attempt).await?,
+            None => {
+                let ledger = self.gateway.ledger.as_ref();
+                self.account = Some(Account::open(ledger, &self.plan, offer, attempt, &self.gateway.clock).await?);
+            }
+        }
+        self.attempts += 1;
+        Ok(())
+    }
+
+    fn account(&mut self) -> &mut Account {
+        self.account.as_mut().expect("an attempt is made on an open account")
+    }
+
+    async fn attempt(&mut self, offer: &Arc<Offer>) -> Result<Answer, Miss> {
+        let provider = &offer.channel.provider;
+        let sent = Instant::now();
+        let body = self.plan.relay_body(&offer.upstream_model);
+        let Some((request, client)) = provider.prepare(self.plan.endpoint, body) else {
+            return self.answer_here(offer);
+        };
+        let limits = *offer.channel.timeouts();
+        let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
+        let response = match waiting.await {
+            Err(_) => Err(Miss::Timeout("first_byte", limits.first_byte.0)),
+            Ok(Err(error)) if error.is_connect() => Err(Miss::Unreachable(causes(&error))),
+            Ok(Err(error)) => {
+                let why = causes(&error);
+                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Passed::default() })
+            }
+            Ok(Ok(response)) => Ok(response),
+        };
+        let result = match response {
+            Ok(response) => self.read(offer, response, sent).await,
+            Err(miss) => Err(miss),
+        };
+        self.upstream += sent.elapsed();
+        result
+    }
+
+    /// Reads an upstream's answer: all of it, or until its first bytes when it is a stream.
+    async fn read(
+        &mut self,
+        offer: &Offer,
+        response: http::Response<Incoming>,
+        sent: Instant,
+    ) -> Result<Answer, Miss> {
+        let (head, body) = response.into_parts();
+        let attempt = self.account().attempt();
+        attempt.http_status = Some(head.status.as_u16());
+        attempt.vendor_request_id = vendor_request_id(&head.headers);
+        let limits = *offer.channel.timeouts();
+        if !head.status.is_success() {
+            // A vendor's error counts as one even if its body does not come through.
+            let body = collect(body, MAX_ERROR, sent, &limits).await.unwrap_or_default();
+            let failure = offer.channel.provider.classify(head.status, &head.headers, &body);
+            return Err(Miss::Status { failure, status: head.status, body });
+        }
+        metrics::histogram!("steelyard_upstream_first_byte_seconds").record(sent.elapsed().as_secs_f64());
+        if self.plan.stream {
+            return self.read_stream_head(head, body, sent, &limits).await;
+        }
+        let body = collect(body, MAX_REPLY, sent, &limits).await?;
+        let facts = match self.plan.endpoint {
+            Endpoint::Chat => self.plan.dialect.usage_of_reply(&body),
+            Endpoint::Embeddings => embeddings_usage(&body),
+        };
+        match facts {
+            Ok(facts) => {
+                let passed = Passed {
+                    usage: facts.usage,
+                    tier: facts.service_tier,
+                    content_bytes: facts.content_bytes,
+                    content_events: 0,
+                };
+                Ok(Answer::Whole { headers: callers_headers(&head.headers), body, passed })
+            }
+            Err(error) => {
+                let passed = Passed { content_bytes: body.len() as u64, ..Passed::default() };
+                Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why: error.to_string(), passed })
+            }
+        }
+    }
+
+    /// Waits for the first bytes of a stream: until they have gone out, another target can still take over.
+    async fn read_stream_head(
+        &mut self,
+        head: http::response::Parts,
+        body: Incoming,
+        sent: Instant,
+        limits: &crate::spec::TimeoutSpec,
+    ) -> Result<Answer, Miss> {
+        let is_events = head
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.trim_start().starts_with("text/event-stream"));
+        if !is_events {
+            let why = "a stream was asked for, but the vendor's answer is not text/event-stream".to_owned();
+            return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Passed::default() });
+        }
+        let mut feed = RelayFeed::new(body, self.plan.hides_usage());
+        let mut first = Queue::new();
+        let step = tokio::time::timeout(limits.first_byte.0.saturating_sub(sent.elapsed()), async {
+            loop {
+                match std::future::poll_fn(|cx| feed.poll(cx, &mut first)).await {
+                    Step::More if first.is_empty() => {}
+                    step => return step,
+                }
+            }
+        });
+        let end = match step.await {
+            Err(_) => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
+            Ok(Step::More) => None,
+            Ok(Step::Over(end)) => Some(end),
+        };
+        if let Some(why) = feed.vendor_error() {
+            return Err(Miss::Broken { code: ErrorCode::UpstreamFailed, why, passed: feed.passed() });
+        }
+        match end {
+            Some(End::Cut(why)) if first.is_empty() => {
+                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: feed.passed() })
+            }
+            Some(End::Garbage(error)) => {
+                let why = error.to_string();
+                Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: feed.passed() })
+            }
+            end => Ok(Answer::Stream {
+                headers: callers_headers(&head.headers),
+                feed: Feed::Relay(Box::new(feed)),
+                first,
+                end,
+                clocks: Clocks::new(sent, limits),
+            }),
+        }
+    }
+
+    /// The stand-in model answers in this process.
+    fn answer_here(&mut self, offer: &Offer) -> Result<Answer, Miss> {
+        let plan = &self.plan;
+        let answered = sandbox::answer(plan.dialect, plan.endpoint, &plan.body, &plan.call);
+        let (answer, losses) = answered.map_err(Miss::Refused)?;
+        if !losses.is_empty() {
+            if plan.strict {
+                let fields = losses.join("`, `");
+                let text = format!("the target cannot express `{fields}`, and the call is strict: leave it out, or allow losses");
+                return Err(Miss::Refused(ApiError::new(ErrorCode::Loss, text).with_param(losses[0].clone())));
+            }
+            self.account().lose(losses);
+        }
+        Ok(match answer {
+            sandbox::Answer::Whole { body, passed } => Answer::Whole { headers: HeaderMap::new(), body, passed },
+            sandbox::Answer::Stream(stream) => Answer::Stream {
+                headers: HeaderMap::new(),
+                feed: Feed::Sandbox(Box::new(stream)),
+                first: Queue::new(),
+                end: None,
+                clocks: Clocks::new(Instant::now(), offer.channel.timeouts()),
+            },
+        })
+    }
+
+    /// Notes a failed attempt in the account and in the offer's health. Whether the target is out for this call: it
+    /// may have done the work, and another try could be charged twice.
+    fn book(&mut self, offer: &Offer, miss: &Miss) -> bool {
+        let now = self.gateway.clock.now();
+        let account = self.account();
+        match miss {
+            Miss::Unreachable(_) => {
+                account.attempt_free(AttemptStatus::ConnectError);
+                offer.health.failed(now);
+                false
+            }
+            Miss::Status { failure, .. } => {
+                account.attempt_free(AttemptStatus::HttpError);
+                match failure {
+                    Failure::Passing(wait) => {
+                        offer.health.failed(now);
+                        wait.inspect(|wait| offer.health.cool(now, *wait));
+                        false
+                    }
+                    Failure::RateLimited(wait) => {
+                        offer.health.cool(now, wait.unwrap_or(Duration::from_secs(1)));
+                        false
+                    }
+                    Failure::Credentials => {
+                        offer.health.failed(now);
+                        true
+                    }
+                    Failure::NoModel | Failure::Caller => true,
+                }
+            }
+            Miss::Timeout(..) => {
+                account.attempt_charged(AttemptStatus::Timeout, &Passed::default());
+                offer.health.failed(now);
+                true
+            }
+            Miss::Broken { passed, .. } => {
+                account.attempt_charged(AttemptStatus::Cut, passed);
+                offer.health.failed(now);
+                true
+            }
+            Miss::Refused(_) => {
+                account.attempt_free(AttemptStatus::HttpError);
+                true
+            }
+        }
+    }
+
+    /// Hands an answer on: a whole one when its settlement is durable, a stream at once, its end withheld.
+    async fn deliver(mut self, offer: &Arc<Offer>, answer: Answer) -> Result<Reply, Refusal> {
+        offer.health.succeeded();
+        let mut facts = self.facts(Some(offer));
+        let mut account = self.account.take().expect("an attempt is made on an open account");
+        match answer {
+            Answer::Whole { headers, body, passed } => {
+                account.attempt_charged(AttemptStatus::Ok, &passed);
+                facts.losses = account.losses();
+                let (cost, settled) = account.settle(Outcome::Ok);
+                settled.await.map_err(|error| Refusal {
+                    error: unrecorded(error),
+                    facts: facts.clone(),
+                    vendor: None,
+                })?;
+                facts.cost = cost;
+                self.note_overhead();
+                Ok(Reply { facts, headers, body: ReplyBody::whole(body) })
+            }
+            Answer::Stream { headers, feed, first, end, clocks } => {
+                facts.losses = account.losses();
+                let ends = Ends {
+                    dialect: self.plan.dialect,
+                    request_id: self.plan.call.request_id,
+                    on_disconnect: self.plan.route.on_disconnect,
+                    tasks: self.gateway.tasks.clone(),
+                };
+                let mut body = StreamBody::new(feed, first, account, clocks, ends);
+                if let Some(end) = end {
+                    body = body.ended(end);
+                }
+                self.note_overhead();
+                Ok(Reply { facts, headers, body: ReplyBody::Stream(Box::new(body)) })
+            }
+        }
+    }
+
+    fn note_overhead(&self) {
+        let own = self.plan.started.elapsed().saturating_sub(self.upstream);
+        metrics::histogram!("steelyard_overhead_seconds").record(own.as_secs_f64());
+    }
+
+    fn facts(&self, offer: Option<&Arc<Offer>>) -> Facts {
+        Facts {
+            route: Some(Arc::clone(&self.plan.route.name)),
+            channel: offer.map(|offer| Arc::clone(&offer.channel.name)),
+            model: offer.map(|offer| Arc::clone(&offer.model_name)),
+            attempts: self.attempts,
+            losses: Vec::new(),
+            cost: None,
+        }
+    }
+
+    /// All attempts failed: the entry is written, then the caller is told.
+    async fn refuse(mut self, last: Option<(Arc<Offer>, Miss)>) -> Refusal {
+        let facts = self.facts(last.as_ref().map(|(offer, _)| offer));
+        let Some((offer, miss)) = last else {
+            let text = format!("every target of `{}` is left alone for a moment; try again", self.plan.route.name);
+            return Refusal { error: ApiError::new(ErrorCode::CircuitOpen, text), facts, vendor: None };
+        };
+        let outcome = if matches!(miss, Miss::Timeout(..)) { Outcome::Timeout } else { Outcome::UpstreamError };
+        if let Some(account) = self.account.take() {
+            let (_, settled) = account.settle(outcome);
+            if let Err(error) = settled.await {
+                return Refusal { error: unrecorded(error), facts, vendor: None };
+            }
+        }
+        self.note_overhead();
+        let vendor = miss.vendor();
+        let error = miss.into_error(&offer);
+        tracing::warn!(request.id = %self.plan.call.request_id, route = %self.plan.route.name,
+            channel = %offer.channel.name, model = %offer.model_name, attempts = self.attempts,
+            error.code = error.code.code(), error = %error.public,
+            error.source = error.source.as_ref().map(tracing::field::display), "call failed");
+        Refusal { error, facts, vendor }
+    }
+
+    /// The ledger could not take the intent, so nothing was sent.
+    async fn unrecorded(mut self, offer: &Arc<Offer>, error: LedgerError) -> Refusal {
+        let facts = self.facts(Some(offer));
+        if let Some(account) = self.account.take() {
+            // Earlier attempts of this call are on record; the call ends here.
+            let _ = account.settle(Outcome::UpstreamError).1.await;
+        }
+        tracing::error!(request.id = %self.plan.call.request_id, error = %error, "the ledger takes no intent");
+        Refusal { error: unrecorded(error), facts, vendor: None }
+    }
+}
+
+fn unrecorded(error: LedgerError) -> ApiError {
+    let text = match &error {
+        LedgerError::Full { .. } => "the ledger has no room for another call until waiting records are moved; try again",
+        LedgerError::Failed(_) | LedgerError::Closed => "the ledger cannot record the call, so it is not served; try again",
+    };
+    ApiError::new(ErrorCode::LedgerUnavailable, text).with_retry_after(Some(Duration::from_secs(1))).with_source(error)
+}
+
+impl Miss {
+    /// Whether no other target would take the request either.
+    fn is_the_callers(&self) -> bool {
+        matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_))
+    }
+
+    /// The vendor's own words, where the caller can use them.
+    fn vendor(&self) -> Option<(StatusCode, Bytes)> {
+        match self {
+            Self::Status { failure: Failure::Caller | Failure::NoModel | Failure::RateLimited(_), status, body } => {
+                Some((*status, body.clone()))
+            }
+            Self::Status { .. } | Self::Unreachable(_) | Self::Timeout(..) | Self::Broken { .. } | Self::Refused(_) => None,
+        }
+    }
+
+    fn into_error(self, offer: &Offer) -> ApiError {
+        let at = format!("channel `{}`", offer.channel.name);
+        match self {
+            Self::Unreachable(why) => {
+                ApiError::new(ErrorCode::UpstreamUnreachable, format!("no connection to {at}")).with_source(why)
+            }
+            Self::Timeout(limit, after) => {
+                ApiError::new(ErrorCode::UpstreamTimeout, format!("{at} did not answer within {after:?} (its {limit} limit)"))
+            }
+            Self::Broken { code, why, .. } => {
+                let text = match code {
+                    ErrorCode::UpstreamFailed => format!("{at} failed"),
+                    ErrorCode::UpstreamCut => format!("the answer of {at} broke off"),
+                    _ => format!("the answer of {at} cannot be read"),
+                };
+                ApiError::new(code, text).with_source(why)
+            }
+            Self::Refused(error) => error,
+            Self::Status { failure, status, body } => {
+                let error = match failure {
+                    Failure::Passing(wait) => {
+                        ApiError::new(ErrorCode::UpstreamFailed, format!("{at} failed with status {status}")).with_retry_after(wait)
+                    }
+                    Failure::RateLimited(wait) => {
+                        ApiError::new(ErrorCode::UpstreamRateLimited, format!("{at} limits the rate of calls")).with_retry_after(wait)
+                    }
+                    Failure::Credentials => {
+                        let text = format!("{at} refuses the credentials it is configured with; this is for whoever runs Steelyard to mend");
+                        ApiError::new(ErrorCode::UpstreamCredentials, text)
+                    }
+                    Failure::NoModel => {
+                        let text = format!("{at} has no model `{}`", offer.upstream_model);
+                        ApiError::new(ErrorCode::UnknownModel, text).with_param("model")
+                    }
+                    Failure::Caller => {
+                        ApiError::new(ErrorCode::UpstreamRefused, format!("{at} refuses the request with status {status}"))
+                    }
+                };
+                error.with_source(format!("status {status}: {}", excerpt(&body)))
+            }
+        }
+    }
+
+    /// The vendor's wish when to come again.
+    fn wish(&self) -> Option<Duration> {
+        match self {
+            Self::Status { failure: Failure::Passing(wait) | Failure::RateLimited(wait), .. } => *wait,
+            Self::Status { .. } | Self::Unreachable(_) | Self::Timeout(..) | Self::Broken { .. } | Self::Refused(_) => None,
+        }
+    }
+}
+
+/// Waits before going through the targets again. Whether it is worth while: a vendor that wants to be left alone for
+/// longer is left alone, and the caller told.
+async fn wait_before(round: u8, last: Option<&Miss>) -> bool {
+    let backoff = Duration::from_millis(100) * 2_u32.saturating_pow(u32::from(round) - 1);
+    let wait = match last.and_then(Miss::wish) {
+        Some(wish) if wish > MAX_WAIT => return false,
+        Some(wish) => wish.max(backoff),
+        None => backoff,
+    };
+    tokio::time::sleep(wait).await;
+    true
+}
+
+async fn collect(mut body: Incoming, limit: usize, sent: Instant, limits: &crate::spec::TimeoutSpec) -> Result<Bytes, Miss> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let left = limits.total.0.saturating_sub(sent.elapsed());
+        let (name, wait) = if left < limits.idle.0 { ("total", left) } else { ("idle", limits.idle.0) };
+        let passed = || Passed { content_bytes: (first.len() + rest.len()) as u64, ..Passed::default() };
+        match tokio::time::timeout(wait, body.frame()).await {
+            Err(_) => return Err(Miss::Timeout(name, wait)),
+            Ok(None) => break,
+            Ok(Some(Err(error))) => {
+                return Err(Miss::Broken { code: ErrorCode::UpstreamCut, why: causes(&error), passed: passed() });
+            }
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if first.len() + rest.len() + data.len() > limit {
+                    let why = format!("the answer is larger than {limit} bytes");
+                    return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: passed() });
+                }
+                // Most answers come in one piece, which then is not copied.
+                if first.is_empty() {
+                    first = data;
+                } else {
+                    rest.extend_from_slice(&data);
+                }
+            }
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+/// An error with its causes, for the log.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+fn excerpt(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned()
+}
+
+fn vendor_request_id(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("x-request-id").or_else(|| headers.get("request-id"))?;
+    value.to_str().ok().filter(|id| id.len() <= 256).map(str::to_owned)
+}
+
+/// The vendor's headers that are the caller's business: rate limits and the vendor's own facts.
+fn callers_headers(headers: &HeaderMap) -> HeaderMap {
+    let wanted = |name: &HeaderName| {
+        let name = name.as_str();
+        (name.starts_with("x-ratelimit-") || name.starts_with("openai-")) && name != "openai-organization"
+    };
+    headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}

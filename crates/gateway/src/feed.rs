@@ -1,0 +1,151 @@
+//! Where a stream's bytes come from: an upstream whose frames are relayed untouched, or this process.
+//! A feed knows the wire; it knows nothing of the ledger.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use steelyard_dialect::{StreamTap, WireError};
+
+use crate::account::Passed;
+use crate::provider::sandbox::SandboxStream;
+use crate::relay::Queue;
+
+/// How a stream ended, as far as the wire shows.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// With its terminal frame, which has not been sent on yet.
+    Complete(Bytes),
+    /// With an error event of the vendor's own, which has been sent on.
+    VendorError,
+    /// Without its terminal frame.
+    Cut(String),
+    /// With something that is not the dialect.
+    Garbage(WireError),
+}
+
+/// One step of a stream.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Bytes may have been added to the queue.
+    More,
+    /// It is over.
+    Over(End),
+}
+
+/// A source of a stream.
+pub(crate) enum Feed {
+    /// An upstream that speaks the client's dialect.
+    Relay(Box<RelayFeed>),
+    /// The stand-in model.
+    Sandbox(Box<SandboxStream>),
+}
+
+impl Feed {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
+        match self {
+            Self::Relay(feed) => feed.poll(cx, out),
+            Self::Sandbox(stream) => stream.poll(cx, out),
+        }
+    }
+
+    /// Reads what follows the terminal frame, so that the connection can be used again. Ready when there is no more.
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Relay(feed) => feed.poll_rest(cx),
+            Self::Sandbox(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Whether the client has half an event, so that a frame of our own must first end it.
+    pub(crate) fn mid_event(&self) -> bool {
+        match self {
+            Self::Relay(feed) => feed.tap.mid_event(),
+            Self::Sandbox(_) => false,
+        }
+    }
+
+    /// What has passed so far.
+    pub(crate) fn passed(&self) -> Passed {
+        match self {
+            Self::Relay(feed) => feed.passed(),
+            Self::Sandbox(stream) => stream.passed(),
+        }
+    }
+}
+
+/// Frames of an upstream, forwarded as they come, with a tap that reads along.
+pub(crate) struct RelayFeed {
+    upstream: Incoming,
+    tap: StreamTap,
+    at_end: bool,
+}
+
+impl RelayFeed {
+    pub(crate) fn new(upstream: Incoming, hide_usage: bool) -> Self {
+        Self { upstream, tap: StreamTap::new(hide_usage), at_end: false }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
+        let frame = ready!(Pin::new(&mut self.upstream).poll_frame(cx));
+        let step = match frame {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => match self.tap.push(data, out) {
+                    Ok(()) => match self.tap.take_terminal() {
+                        Some(terminal) => Step::Over(End::Complete(terminal)),
+                        None => Step::More,
+                    },
+                    Err(error) => Step::Over(End::Garbage(error)),
+                },
+                Err(_trailers) => Step::More,
+            },
+            Some(Err(error)) => Step::Over(End::Cut(error.to_string())),
+            None => {
+                self.at_end = true;
+                self.tap.finish(out);
+                Step::Over(self.end())
+            }
+        };
+        Poll::Ready(step)
+    }
+
+    /// The upstream closed cleanly without `[DONE]`. Some servers never send one: a stream in which every choice has
+    /// its finish reason is complete all the same.
+    fn end(&self) -> End {
+        let facts = self.tap.facts();
+        if facts.upstream_error.is_some() {
+            End::VendorError
+        } else if facts.finished {
+            End::Complete(Bytes::from_static(b"data: [DONE]\n\n"))
+        } else {
+            End::Cut("the vendor closed the stream before its end".to_owned())
+        }
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.at_end {
+            match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => self.at_end = true,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The vendor's own error event, if one has passed.
+    pub(crate) fn vendor_error(&self) -> Option<String> {
+        self.tap.facts().upstream_error
+    }
+
+    pub(crate) fn passed(&self) -> Passed {
+        let facts = self.tap.facts();
+        Passed {
+            usage: facts.usage,
+            tier: facts.service_tier,
+            content_bytes: facts.content_bytes,
+            content_events: facts.content_events,
+        }
+    }
+}

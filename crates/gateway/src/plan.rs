@@ -1,0 +1,203 @@
+//! The plan of a call: pure, made once from the snapshot and a peek at the body. Nothing is sent or written here.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use steelyard_billing::CallBound;
+use steelyard_core::record::{Attempt, AttemptStatus, CallFacts};
+use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
+use steelyard_dialect::{Dialect, InjectUsage, peek_embeddings, relay_body};
+
+use crate::call::{Endpoint, Inbound, Refusal};
+use crate::offer::{Fitness, Offer};
+use crate::resolve::Route;
+use crate::snapshot::Snapshot;
+
+/// What is to be done for a call.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) call: CallFacts,
+    pub(crate) dialect: Dialect,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) started: Instant,
+    pub(crate) route: Arc<Route>,
+    /// The offers to try, in order.
+    pub(crate) offers: Vec<Arc<Offer>>,
+    pub(crate) body: Bytes,
+    pub(crate) strict: bool,
+    pub(crate) stream: bool,
+    model_at: Range<usize>,
+    /// What makes the vendor of a stream report usage that the client did not ask for.
+    inject: InjectUsage,
+    bound: CallBound,
+}
+
+impl Plan {
+    pub(crate) fn make(snapshot: &Snapshot, inbound: Inbound, now: Timestamp) -> Result<Self, Refusal> {
+        let Inbound { request_id, time, started, principal, dialect, endpoint, body, strict } = inbound;
+        let peek = Peeked::read(dialect, endpoint, &body)?;
+        let Some(route) = snapshot.resolve(&peek.model) else { return Err(unknown_model(snapshot, &peek.model).into()) };
+        let offers = by_health(route.order(), now);
+        if offers.is_empty() {
+            return Err(all_resting(&route, now).into());
+        }
+        let call = CallFacts {
+            request_id,
+            time,
+            project: Arc::clone(&principal.project_name),
+            key: principal.key,
+            principal: Arc::clone(&principal.name),
+            route: Arc::clone(&route.name),
+            dialect: dialect.name().into(),
+            endpoint: endpoint.name().into(),
+            stream: peek.stream,
+            tags: BTreeMap::new(),
+        };
+        let strict = strict || route.strict;
+        let Peeked { model_at, stream, inject, bound, .. } = peek;
+        Ok(Self {
+            call,
+            dialect,
+            endpoint,
+            started,
+            route,
+            offers,
+            body,
+            strict,
+            stream,
+            model_at,
+            inject,
+            bound,
+        })
+    }
+
+    /// The record of an attempt at `offer`, with the worst case it may cost.
+    pub(crate) fn attempt(&self, offer: &Offer, number: u16, now: Timestamp) -> Attempt {
+        let price = offer.prices.at(now);
+        let model = offer.model.as_deref();
+        let bound = CallBound {
+            context_window: model.and_then(|model| model.context_window),
+            max_output: model.and_then(|model| model.max_output),
+            ..self.bound.clone()
+        };
+        Attempt {
+            number,
+            channel: Arc::clone(&offer.channel.name),
+            model: Arc::clone(&offer.model_name),
+            upstream_model: Arc::clone(&offer.upstream_model),
+            price_version: price.map(|price| Arc::clone(&price.id)),
+            tier: "standard".into(),
+            geo: Arc::clone(&offer.channel.geo),
+            started: now,
+            ended: None,
+            status: AttemptStatus::Open,
+            http_status: None,
+            vendor_request_id: None,
+            hold: price.and_then(|price| price.worst_case(&bound)),
+            usage: Usage::ZERO,
+            basis: None,
+            amount: None,
+            flags: Vec::new(),
+        }
+    }
+
+    /// The body for an upstream that speaks the client's dialect: the same bytes, but for the model's name and the
+    /// request for usage figures that a bill needs.
+    pub(crate) fn relay_body(&self, upstream_model: &str) -> Bytes {
+        relay_body(&self.body, self.model_at.clone(), upstream_model, self.inject.clone())
+    }
+
+    /// Whether usage is asked for that the client did not ask for, and must not see.
+    pub(crate) fn hides_usage(&self) -> bool {
+        self.inject != InjectUsage::No
+    }
+}
+
+/// What the plan needs of a body, whichever endpoint it is for.
+struct Peeked<'a> {
+    model: std::borrow::Cow<'a, str>,
+    model_at: Range<usize>,
+    stream: bool,
+    inject: InjectUsage,
+    bound: CallBound,
+}
+
+impl<'a> Peeked<'a> {
+    fn read(dialect: Dialect, endpoint: Endpoint, body: &'a [u8]) -> Result<Self, ApiError> {
+        match endpoint {
+            Endpoint::Chat => {
+                let peek = dialect.peek(body)?;
+                let bound = CallBound {
+                    input_bytes: peek.bound.bytes,
+                    media: peek.bound.media,
+                    unknowable: peek.bound.unknowable,
+                    output_cap: peek.output_cap,
+                    choices: peek.choices,
+                    context_window: None,
+                    max_output: None,
+                };
+                let inject = peek.inject_usage();
+                Ok(Self { model: peek.model, model_at: peek.model_at, stream: peek.stream, inject, bound })
+            }
+            Endpoint::Embeddings => {
+                let peek = peek_embeddings(body)?;
+                let bound = CallBound {
+                    input_bytes: peek.bound.bytes,
+                    media: peek.bound.media,
+                    unknowable: peek.bound.unknowable,
+                    output_cap: Some(0),
+                    choices: 1,
+                    context_window: None,
+                    max_output: None,
+                };
+                Ok(Self { model: peek.model, model_at: peek.model_at, stream: false, inject: InjectUsage::No, bound })
+            }
+        }
+    }
+}
+
+/// Offers that are well first, those that a vendor asked to spare next; those that rest are left out.
+fn by_health(offers: Vec<Arc<Offer>>, now: Timestamp) -> Vec<Arc<Offer>> {
+    if let [offer] = offers.as_slice()
+        && offer.health.fitness(now) != Fitness::Well
+    {
+        // A wish to wait is honoured when there is somewhere else to go.
+        let resting = matches!(offer.health.fitness(now), Fitness::Open(_));
+        return if resting { Vec::new() } else { offers };
+    }
+    let mut well = Vec::with_capacity(offers.len());
+    let mut cooling = Vec::new();
+    for offer in offers {
+        match offer.health.fitness(now) {
+            Fitness::Well => well.push(offer),
+            Fitness::Cooling => cooling.push(offer),
+            Fitness::Open(_) => {}
+        }
+    }
+    well.append(&mut cooling);
+    well
+}
+
+fn unknown_model(snapshot: &Snapshot, name: &str) -> ApiError {
+    let shown: String = name.chars().take(120).collect();
+    let nearest = snapshot.nearest_names(name);
+    let hint = if nearest.is_empty() {
+        "list what there is with GET /v1/models".to_owned()
+    } else {
+        format!("did you mean `{}`?", nearest.join("`, `"))
+    };
+    ApiError::new(ErrorCode::UnknownModel, format!("the model `{shown}` does not exist here: {hint}")).with_param("model")
+}
+
+fn all_resting(route: &Route, now: Timestamp) -> ApiError {
+    let soonest = route.targets.iter().filter_map(|target| match target.offer.health.fitness(now) {
+        Fitness::Open(until) => Some(until),
+        Fitness::Well | Fitness::Cooling => None,
+    });
+    let wait = soonest.min().map(|until| until.since(now));
+    let text = format!("every target of `{}` has failed repeatedly and is left alone for a moment; try again", route.name);
+    ApiError::new(ErrorCode::CircuitOpen, text).with_retry_after(wait)
+}

@@ -1,0 +1,87 @@
+//! The stand-in model: deterministic, offline, and plainly not a language model. It exists so that everything around
+//! a model can be tried: answers, streams, tool loops, structured output, usage and the bill.
+//!
+//! What it does, first rule that fits:
+//! 1. The last message is a tool result: it answers with the results.
+//! 2. A tool is required or named by `tool_choice`, or the last user message says `call NAME`: it calls that tool
+//!    (all that are named), with arguments by the tool's schema.
+//! 3. A JSON schema or a JSON object is asked for: it answers with the smallest value that fits.
+//! 4. Otherwise it says what it is and repeats the last user message.
+
+mod schema;
+mod reply;
+mod stream;
+mod embed;
+
+use bytes::Bytes;
+use steelyard_core::ApiError;
+use steelyard_core::record::CallFacts;
+use steelyard_dialect::chat::ChatRequest;
+use steelyard_dialect::{Dialect, Loss, ReplyContext, count_tokens};
+
+use crate::account::Passed;
+use crate::call::Endpoint;
+
+pub(crate) use stream::SandboxStream;
+
+/// An answer of the stand-in.
+pub(crate) enum Answer {
+    /// All of it.
+    Whole {
+        /// In the client's dialect.
+        body: Bytes,
+        /// For the account.
+        passed: Passed,
+    },
+    /// Piece by piece.
+    Stream(SandboxStream),
+}
+
+/// Answers a request, with the names of the fields that the stand-in cannot honour.
+pub(crate) fn answer(
+    dialect: Dialect,
+    endpoint: Endpoint,
+    body: &Bytes,
+    call: &CallFacts,
+) -> Result<(Answer, Vec<String>), ApiError> {
+    match endpoint {
+        Endpoint::Embeddings => embed::answer(body).map(|answer| (answer, Vec::new())),
+        Endpoint::Chat => {
+            let request = dialect.decode_request(body)?;
+            let losses = losses(&request).into_iter().map(|loss| loss.field).collect();
+            let context = ReplyContext {
+                id: format!("chatcmpl-{}", call.request_id.uuid().simple()),
+                model: request.model.clone(),
+                created: call.time.seconds(),
+                include_usage: request.include_usage,
+            };
+            let response = reply::respond(&request);
+            let passed = Passed { usage: response.usage, ..Passed::default() };
+            let answer = if request.stream {
+                Answer::Stream(SandboxStream::new(dialect, context, response))
+            } else {
+                Answer::Whole { body: dialect.encode_response(&response, &context), passed }
+            };
+            Ok((answer, losses))
+        }
+    }
+}
+
+/// What the stand-in cannot do, by field. What only tunes a model's words has no meaning for it and is no loss.
+fn losses(request: &ChatRequest) -> Vec<Loss> {
+    let asked = [
+        ("logit_bias", request.logit_bias.is_some(), "there are no tokens to bias"),
+        ("audio", request.audio.is_some(), "it has no voice"),
+        ("prediction", request.prediction.is_some(), "it predicts nothing"),
+        ("web_search_options", request.web_search_options.is_some(), "it reaches no network"),
+        ("store", request.store == Some(true), "it keeps nothing"),
+    ];
+    let named = asked.into_iter().filter(|(_, asked, _)| *asked);
+    let unknown = request.extra.keys().map(|field| Loss { field: field.clone(), why: "it does not know the field" });
+    named.map(|(field, _, why)| Loss { field: field.to_owned(), why }).chain(unknown).collect()
+}
+
+/// Tokens of a text, by the rule for counting.
+fn tokens(text: &str) -> u64 {
+    count_tokens(text.len() as u64, 0)
+}

@@ -1,0 +1,344 @@
+//! Bodies on their way to the client.
+//!
+//! Constraints: frames go out as they come in; the terminal frame waits until the settlement is durable; a stream
+//! that broke off ends with an error event and never looks complete; dropping a body settles its account.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame, SizeHint};
+use steelyard_core::port::{BoxFuture, LedgerError};
+use steelyard_core::record::{AttemptStatus, Outcome};
+use steelyard_core::{ApiError, ErrorCode, RequestId};
+use steelyard_dialect::Dialect;
+use tokio::time::Sleep;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::account::{Account, Passed};
+use crate::feed::{End, Feed, Step};
+use crate::spec::{OnDisconnect, TimeoutSpec};
+use crate::tasks::Tasks;
+
+/// Bytes that may go out, in order.
+pub(crate) type Queue = Vec<Bytes>;
+
+/// Bytes that came in together go out together, up to this many.
+const MAX_BURST: usize = 64 << 10;
+
+/// How long an answer is read on after its client left, under `on_disconnect = "drain"`.
+pub(crate) const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// What a client receives.
+pub enum ReplyBody {
+    /// An answer that was settled before it left.
+    Whole(Option<Bytes>),
+    /// A stream.
+    Stream(Box<StreamBody>),
+}
+
+impl ReplyBody {
+    /// A whole answer.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes))
+    }
+
+    /// Whether it is a stream of events.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+}
+
+impl std::fmt::Debug for ReplyBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.as_ref().map(Bytes::len)).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => stream.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A stream on its way to the client.
+pub struct StreamBody {
+    feed: Option<Feed>,
+    account: Option<Account>,
+    out: Queue,
+    /// How much of `out` there was when the vendor's connection was last given a turn.
+    seen: usize,
+    phase: Phase,
+    clocks: Clocks,
+    ends: Ends,
+    /// Counts as a call in flight until the body is gone.
+    _in_flight: TaskTrackerToken,
+}
+
+enum Phase {
+    /// Bytes come and go.
+    Flowing,
+    /// The end is known; it goes out when the settlement is durable.
+    Settling(BoxFuture<'static, Result<(), LedgerError>>, Bytes),
+    /// Everything has gone out.
+    Over,
+}
+
+/// How this stream is ended in unusual cases.
+#[derive(Clone)]
+pub(crate) struct Ends {
+    pub(crate) dialect: Dialect,
+    pub(crate) request_id: RequestId,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) tasks: Tasks,
+}
+
+/// The idle and the total limit, on one timer. Passing bytes cost a look at the clock, not a new timer.
+pub(crate) struct Clocks {
+    idle: Duration,
+    last: Instant,
+    deadline: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Clocks {
+    pub(crate) fn new(started: Instant, limits: &TimeoutSpec) -> Self {
+        let now = Instant::now();
+        let deadline = started + limits.total.0;
+        let first = deadline.min(now + limits.idle.0);
+        Self { idle: limits.idle.0, last: now, deadline, timer: Box::pin(tokio::time::sleep_until(first.into())) }
+    }
+
+    fn passed(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// Ready with the limit that was passed.
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<(&'static str, Duration)> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Poll::Ready(("total", self.deadline.duration_since(self.last)));
+            }
+            if now >= self.last + self.idle {
+                return Poll::Ready(("idle", self.idle));
+            }
+            let next = self.deadline.min(self.last + self.idle);
+            self.timer.as_mut().reset(next.into());
+        }
+        Poll::Pending
+    }
+}
+
+impl StreamBody {
+    pub(crate) fn new(feed: Feed, first: Queue, account: Account, clocks: Clocks, ends: Ends) -> Self {
+        let in_flight = ends.tasks.token();
+        Self {
+            feed: Some(feed),
+            account: Some(account),
+            out: first,
+            seen: 0,
+            phase: Phase::Flowing,
+            clocks,
+            ends,
+            _in_flight: in_flight,
+        }
+    }
+
+    /// The end was seen while the first bytes were awaited.
+    pub(crate) fn ended(mut self, end: End) -> Self {
+        self.finish(Finish::Wire(end));
+        self
+    }
+
+    /// The next bytes for the client.
+    ///
+    /// A vendor's connection hands over one piece a turn, so pieces that arrived together would each become a write
+    /// of their own, and writes are what a relay spends its time on. Before bytes go out, the connection gets
+    /// another turn, until a turn brings nothing new: a piece that comes alone is held up by one turn of the
+    /// scheduler, a burst leaves as one write.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match &mut self.phase {
+                Phase::Flowing => {
+                    let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
+                    match feed.poll(cx, &mut self.out) {
+                        Poll::Ready(Step::More) => self.clocks.passed(),
+                        Poll::Ready(Step::Over(end)) => self.finish(Finish::Wire(end)),
+                        Poll::Pending => {
+                            let waiting = self.out.iter().map(Bytes::len).sum();
+                            if waiting > self.seen && waiting < MAX_BURST {
+                                self.seen = waiting;
+                                cx.waker().wake_by_ref();
+                                return Poll::Pending;
+                            }
+                            if waiting > 0 {
+                                return Poll::Ready(self.burst());
+                            }
+                            match self.clocks.poll_expired(cx) {
+                                Poll::Ready((limit, after)) => self.finish(Finish::Expired(limit, after)),
+                                Poll::Pending => return Poll::Pending,
+                            }
+                        }
+                    }
+                }
+                Phase::Settling(settling, _) => {
+                    if !self.out.is_empty() {
+                        return Poll::Ready(self.burst());
+                    }
+                    let settled = settling.as_mut().poll(cx);
+                    let rested = self.feed.as_mut().is_none_or(|feed| feed.poll_rest(cx).is_ready());
+                    let Poll::Ready(settled) = settled else { return Poll::Pending };
+                    if rested {
+                        self.feed = None;
+                    }
+                    let Phase::Settling(_, last) = std::mem::replace(&mut self.phase, Phase::Over) else {
+                        return Poll::Ready(None);
+                    };
+                    match settled {
+                        Ok(()) if last.is_empty() => {}
+                        Ok(()) => return Poll::Ready(Some(last)),
+                        Err(error) => return Poll::Ready(Some(self.ends.unsettled(&error))),
+                    }
+                }
+                Phase::Over => {
+                    if let Some(feed) = &mut self.feed {
+                        let _ = feed.poll_rest(cx);
+                        self.feed = None;
+                    }
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Everything that may go out, in one piece.
+    fn burst(&mut self) -> Option<Bytes> {
+        self.seen = 0;
+        if self.out.len() <= 1 {
+            return self.out.pop();
+        }
+        let mut burst = BytesMut::with_capacity(self.out.iter().map(Bytes::len).sum());
+        for bytes in self.out.drain(..) {
+            burst.extend_from_slice(&bytes);
+        }
+        Some(burst.freeze())
+    }
+
+    fn finish(&mut self, how: Finish) {
+        let Some(mut account) = self.account.take() else { return };
+        let passed = self.feed.as_ref().map_or_else(Passed::default, Feed::passed);
+        let half = self.feed.as_ref().is_some_and(Feed::mid_event);
+        let (status, outcome, mut last) = how.read(&self.ends);
+        if half && status != AttemptStatus::Ok {
+            // The client has half an event: a blank line ends it, so that the error is an event of its own.
+            last = [b"\n\n", &last[..]].concat().into();
+        }
+        if status != AttemptStatus::Ok {
+            // The rest of a stream that went wrong is of no use: its connection is closed.
+            self.feed = None;
+        }
+        account.attempt_charged(status, &passed);
+        let (_, settled) = account.settle(outcome);
+        self.phase = Phase::Settling(settled, last);
+    }
+}
+
+enum Finish {
+    Wire(End),
+    Expired(&'static str, Duration),
+}
+
+impl Finish {
+    /// How the attempt and the call end, and the last bytes for the client.
+    fn read(self, ends: &Ends) -> (AttemptStatus, Outcome, Bytes) {
+        match self {
+            Self::Wire(End::Complete(terminal)) => (AttemptStatus::Ok, Outcome::Ok, terminal),
+            Self::Wire(End::VendorError) => (AttemptStatus::Cut, Outcome::UpstreamError, Bytes::new()),
+            Self::Wire(End::Cut(why)) => {
+                let text = "the vendor's stream broke off before its end: what you have received is incomplete";
+                let error = ApiError::new(ErrorCode::UpstreamCut, text).with_source(why);
+                (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
+            }
+            Self::Wire(End::Garbage(why)) => {
+                let text = "the vendor's stream cannot be read: what you have received is incomplete";
+                let error = ApiError::new(ErrorCode::UpstreamGarbage, text).with_source(why);
+                (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
+            }
+            Self::Expired(limit, after) => {
+                let text = format!("the vendor sent nothing for {after:?} (the {limit} limit of its channel): what you have received is incomplete");
+                let error = ApiError::new(ErrorCode::UpstreamTimeout, text);
+                (AttemptStatus::Timeout, Outcome::Timeout, ends.error(&error))
+            }
+        }
+    }
+}
+
+impl Ends {
+    fn error(&self, error: &ApiError) -> Bytes {
+        tracing::warn!(request.id = %self.request_id, error.code = error.code.code(), error = %error.public,
+            error.source = error.source.as_ref().map(tracing::field::display), "stream broke off");
+        self.dialect.error_event(error, &self.request_id)
+    }
+
+    fn unsettled(&self, error: &LedgerError) -> Bytes {
+        let text = "the answer is complete, but its ledger entry is not durable yet; it is kept and written later";
+        self.error(&ApiError::new(ErrorCode::LedgerUnavailable, text).with_source(error.clone()))
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        let Some(account) = self.account.take() else { return };
+        let Some(feed) = self.feed.take() else { return };
+        match (self.ends.on_disconnect, tokio::runtime::Handle::try_current()) {
+            (OnDisconnect::Drain, Ok(_)) => {
+                self.ends.tasks.spawn(drain(feed, account));
+            }
+            (OnDisconnect::Cut, _) | (OnDisconnect::Drain, Err(_)) => account.abandon(&feed.passed()),
+        }
+    }
+}
+
+/// Reads an answer on after its client left, so that the vendor's own figures are charged.
+async fn drain(mut feed: Feed, account: Account) {
+    let mut unread = Queue::new();
+    let reading = std::future::poll_fn(|cx| {
+        loop {
+            unread.clear();
+            match std::task::ready!(feed.poll(cx, &mut unread)) {
+                Step::More => {}
+                Step::Over(_) => return Poll::Ready(()),
+            }
+        }
+    });
+    // What has not come by then is cut; what passed is charged either way.
+    let _ = tokio::time::timeout(DRAIN_LIMIT, reading).await;
+    account.abandon(&feed.passed());
+}

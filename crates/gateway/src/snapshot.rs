@@ -1,0 +1,413 @@
+//! Everything a call reads, in one immutable value that is swapped whole.
+//!
+//! Constraints: building validates everything or changes nothing; what carries state (connection pools, health)
+//! is handed on from the previous snapshot when its declaration did not change; a call takes the snapshot once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use steelyard_billing::{Catalog, CatalogError, PriceError, PriceList};
+use steelyard_core::{Principal, Timestamp, UnitPrice, UsageClass};
+
+use crate::offer::{Health, Offer};
+use crate::provider::{Channel, ChannelError};
+use crate::resolve::{Route, Target};
+use crate::spec::{ChannelSpec, OnDisconnect, PriceSpec, RouteSpec, Strategy, default_retries};
+
+/// A key as a call needs it.
+#[derive(Debug, Clone)]
+pub struct KeyRecord {
+    /// BLAKE3 of the secret.
+    pub hash: [u8; 32],
+    /// Whom it authenticates.
+    pub principal: Arc<Principal>,
+    /// From when it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a snapshot is built from.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Keys that may call, the admin key among them.
+    pub keys: Vec<KeyRecord>,
+    /// Accounts.
+    pub channels: Vec<ChannelSpec>,
+    /// Names with their targets.
+    pub routes: Vec<RouteSpec>,
+    /// Prices of the operator's own.
+    pub prices: Vec<PriceSpec>,
+}
+
+/// Why a snapshot could not be built; the old one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// A channel cannot be built.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// A name is used twice.
+    #[error("{noun} `{name}` is declared twice: names must be unique")]
+    Duplicate {
+        /// What it names.
+        noun: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A name that could not be told from another form.
+    #[error("{noun} `{name}` cannot be used as a name: use letters, digits, `-`, `_`, `.` and `:`, no `/`")]
+    BadName {
+        /// What it names.
+        noun: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A target or a price names a channel that does not exist.
+    #[error("{place} names channel `{channel}`, which is not declared{}", hint(.nearest))]
+    UnknownChannel {
+        /// Where.
+        place: String,
+        /// The channel.
+        channel: String,
+        /// Channels with a similar name.
+        nearest: Vec<String>,
+    },
+    /// A route that leads nowhere.
+    #[error("route `{0}` has no target")]
+    NoTarget(String),
+    /// Weights that add up to nothing.
+    #[error("route `{0}` is weighted, but all its weights are 0")]
+    NoWeight(String),
+    /// A price that cannot be used.
+    #[error("price of `{model}` on channel `{channel}`: {problem}")]
+    Price {
+        /// The channel.
+        channel: String,
+        /// The model.
+        model: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The built-in catalog is broken.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+fn hint(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; did you mean `{}`?", nearest.join("`, `")) }
+}
+
+/// What calls read.
+#[derive(Debug)]
+pub struct Snapshot {
+    keys: HashMap<[u8; 32], KeyRecord>,
+    channels: HashMap<Arc<str>, Arc<Channel>>,
+    /// Channels in the order of their declaration: the order of implicit routes.
+    channel_order: Vec<Arc<str>>,
+    offers: Vec<Arc<Offer>>,
+    /// Declared routes, in order.
+    routes: Vec<Arc<Route>>,
+    /// Every name a client may call: routes, `channel/model`, catalog ids, bare names.
+    names: HashMap<Arc<str>, Arc<Route>>,
+    health: Arc<HealthBook>,
+    prices: HashMap<(String, String), Arc<PriceList>>,
+    catalog: Arc<Catalog>,
+}
+
+/// Health by channel and model. It outlives snapshots.
+#[derive(Debug, Default)]
+struct HealthBook(Mutex<HashMap<(String, String), Arc<Health>>>);
+
+/// Models that nobody declared share no memory beyond this many.
+const MAX_HEALTH: usize = 10_000;
+
+impl HealthBook {
+    fn of(&self, channel: &str, model: &str) -> Arc<Health> {
+        let mut book = self.0.lock();
+        let key = (channel.to_owned(), model.to_owned());
+        if book.len() >= MAX_HEALTH && !book.contains_key(&key) {
+            return Arc::default();
+        }
+        Arc::clone(book.entry(key).or_default())
+    }
+}
+
+impl Snapshot {
+    /// Builds a snapshot, or says what is wrong and changes nothing.
+    pub fn build(inputs: &Inputs, catalog: Arc<Catalog>, previous: Option<&Self>) -> Result<Self, SnapshotError> {
+        let mut snapshot = Self {
+            keys: inputs.keys.iter().map(|key| (key.hash, key.clone())).collect(),
+            channels: HashMap::new(),
+            channel_order: Vec::new(),
+            offers: Vec::new(),
+            routes: Vec::new(),
+            names: HashMap::new(),
+            health: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.health)),
+            prices: HashMap::new(),
+            catalog,
+        };
+        for spec in &inputs.channels {
+            snapshot.add_channel(spec, previous)?;
+        }
+        snapshot.add_prices(&inputs.prices)?;
+        snapshot.add_offers(inputs);
+        for spec in &inputs.routes {
+            snapshot.add_route(spec)?;
+        }
+        snapshot.name_offers();
+        Ok(snapshot)
+    }
+
+    /// The same, with other keys: what a change of keys needs.
+    pub fn with_keys(&self, keys: Vec<KeyRecord>) -> Self {
+        Self {
+            keys: keys.into_iter().map(|key| (key.hash, key)).collect(),
+            channels: self.channels.clone(),
+            channel_order: self.channel_order.clone(),
+            offers: self.offers.clone(),
+            routes: self.routes.clone(),
+            names: self.names.clone(),
+            health: Arc::clone(&self.health),
+            prices: self.prices.clone(),
+            catalog: Arc::clone(&self.catalog),
+        }
+    }
+
+    fn add_channel(&mut self, spec: &ChannelSpec, previous: Option<&Self>) -> Result<(), SnapshotError> {
+        check_name("channel", &spec.name)?;
+        if self.channels.contains_key(spec.name.as_str()) {
+            return Err(SnapshotError::Duplicate { noun: "channel", name: spec.name.clone() });
+        }
+        let unchanged = previous
+            .and_then(|previous| previous.channels.get(spec.name.as_str()))
+            .filter(|channel| channel.spec == *spec && !spec.reads_a_file());
+        let channel = match unchanged {
+            Some(channel) => Arc::clone(channel),
+            None => Arc::new(Channel::build(spec)?),
+        };
+        self.channel_order.push(Arc::clone(&channel.name));
+        self.channels.insert(Arc::clone(&channel.name), channel);
+        Ok(())
+    }
+
+    fn add_prices(&mut self, prices: &[PriceSpec]) -> Result<(), SnapshotError> {
+        let mut ordered: Vec<_> = prices.iter().collect();
+        ordered.sort_by_key(|price| price.from.to_string());
+        for price in ordered {
+            let wrong = |problem: String| SnapshotError::Price {
+                channel: price.channel.clone(),
+                model: price.model.clone(),
+                problem,
+            };
+            let place = format!("the price of `{}`", price.model);
+            let channel = self.channel(&price.channel, || place)?;
+            let from = Timestamp::parse(&price.from.to_string()).map_err(|error| wrong(error.to_string()))?;
+            let cells = price_cells(price).map_err(|error| wrong(error.to_string()))?;
+            let key = (price.channel.clone(), price.model.clone());
+            let base = match self.prices.get(&key) {
+                Some(list) => Arc::clone(list),
+                None => self
+                    .catalog
+                    .on(channel.catalog_name(), &price.model)
+                    .map_or_else(|| Arc::new(PriceList::unpriced()), |offer| offer.prices),
+            };
+            let label = format!("{}/{}", price.channel, price.model);
+            let list = base.with_override(&label, from, cells).map_err(|error: PriceError| wrong(error.to_string()))?;
+            self.prices.insert(key, Arc::new(list));
+        }
+        Ok(())
+    }
+
+    /// One offer for each model that a channel is known to serve: from the catalog, from its `models`, from
+    /// prices and from routes.
+    fn add_offers(&mut self, inputs: &Inputs) {
+        let mut offers = Vec::new();
+        for name in &self.channel_order {
+            let channel = &self.channels[name];
+            let mut models: Vec<String> = self
+                .catalog
+                .offers_of(channel.catalog_name())
+                .map(|offer| offer.upstream_model.to_string())
+                .chain(channel.spec.models.iter().cloned())
+                .chain(inputs.prices.iter().filter(|p| p.channel == **name).map(|p| p.model.clone()))
+                .chain(
+                    inputs
+                        .routes
+                        .iter()
+                        .flat_map(|route| &route.targets)
+                        .filter(|target| target.channel == **name)
+                        .map(|target| target.model.clone()),
+                )
+                .collect();
+            let mut seen = std::collections::HashSet::new();
+            models.retain(|model| seen.insert(model.clone()));
+            offers.extend(models.iter().map(|model| Arc::new(self.make_offer(channel, model))));
+        }
+        self.offers = offers;
+    }
+
+    fn make_offer(&self, channel: &Arc<Channel>, upstream_model: &str) -> Offer {
+        let known = self.catalog.on(channel.catalog_name(), upstream_model);
+        let own = self.prices.get(&(channel.name.to_string(), upstream_model.to_owned()));
+        let prices = match (own, &known) {
+            (Some(own), _) => Arc::clone(own),
+            (None, Some(offer)) => Arc::clone(&offer.prices),
+            (None, None) => Arc::new(PriceList::unpriced()),
+        };
+        let model = known.map(|offer| offer.model);
+        Offer {
+            channel: Arc::clone(channel),
+            model_name: model.as_ref().map_or_else(|| upstream_model.into(), |model| Arc::clone(&model.id)),
+            model,
+            upstream_model: upstream_model.into(),
+            prices,
+            health: self.health.of(&channel.name, upstream_model),
+        }
+    }
+
+    fn add_route(&mut self, spec: &RouteSpec) -> Result<(), SnapshotError> {
+        check_name("route", &spec.name)?;
+        if self.names.contains_key(spec.name.as_str()) {
+            return Err(SnapshotError::Duplicate { noun: "route", name: spec.name.clone() });
+        }
+        if spec.targets.is_empty() {
+            return Err(SnapshotError::NoTarget(spec.name.clone()));
+        }
+        if spec.strategy == Strategy::Weighted && spec.targets.iter().all(|target| target.weight == 0) {
+            return Err(SnapshotError::NoWeight(spec.name.clone()));
+        }
+        let mut targets = Vec::new();
+        for target in &spec.targets {
+            self.channel(&target.channel, || format!("route `{}`", spec.name))?;
+            let offer = self
+                .offers
+                .iter()
+                .find(|offer| *offer.channel.name == target.channel && *offer.upstream_model == target.model)
+                .expect("an offer was made for each target of a route");
+            targets.push(Target { offer: Arc::clone(offer), weight: target.weight });
+        }
+        let route = Arc::new(Route {
+            name: spec.name.as_str().into(),
+            targets,
+            strategy: spec.strategy,
+            on_disconnect: spec.on_disconnect,
+            strict: spec.strict,
+            retries: spec.retries,
+            turn: Default::default(),
+        });
+        self.names.insert(Arc::clone(&route.name), Arc::clone(&route));
+        self.routes.push(route);
+        Ok(())
+    }
+
+    /// Gives every offer its names, in the order of resolution: an earlier form is never replaced by a later.
+    fn name_offers(&mut self) {
+        let forms: [fn(&Offer) -> Option<Arc<str>>; 3] = [
+            |offer| Some(offer.full_name().into()),
+            |offer| offer.model.as_ref().map(|model| Arc::clone(&model.id)),
+            |offer| Some(offer.model.as_ref().map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name))),
+        ];
+        for form in forms {
+            let mut named: HashMap<Arc<str>, Vec<Arc<Offer>>> = HashMap::new();
+            for offer in &self.offers {
+                if let Some(name) = form(offer) {
+                    named.entry(name).or_default().push(Arc::clone(offer));
+                }
+            }
+            for (name, offers) in named {
+                self.names.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(implicit_route(name, offers)));
+            }
+        }
+    }
+
+    fn channel(&self, name: &str, place: impl FnOnce() -> String) -> Result<&Arc<Channel>, SnapshotError> {
+        self.channels.get(name).ok_or_else(|| SnapshotError::UnknownChannel {
+            place: place(),
+            channel: name.to_owned(),
+            nearest: steelyard_billing::nearest(name, self.channel_order.iter().map(AsRef::as_ref), 1),
+        })
+    }
+
+    /// The key with this hash.
+    pub fn key(&self, hash: &[u8; 32]) -> Option<&KeyRecord> {
+        self.keys.get(hash)
+    }
+
+    /// Where a model name leads; names of offers that nobody declared are made on the spot.
+    pub fn resolve(&self, name: &str) -> Option<Arc<Route>> {
+        if let Some(route) = self.names.get(name) {
+            return Some(Arc::clone(route));
+        }
+        let (channel, model) = name.split_once('/')?;
+        let channel = self.channels.get(channel).filter(|_| !model.is_empty())?;
+        let offer = Arc::new(self.make_offer(channel, model));
+        Some(Arc::new(implicit_route(name.into(), vec![offer])))
+    }
+
+    /// Names like this one, for an error that helps.
+    pub fn nearest_names(&self, name: &str) -> Vec<String> {
+        steelyard_billing::nearest(name, self.names.keys().map(AsRef::as_ref), 3)
+    }
+
+    /// Declared routes, in order.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// Every offer, by channel in the order of declaration.
+    pub fn offers(&self) -> &[Arc<Offer>] {
+        &self.offers
+    }
+
+    /// Channels, in the order of declaration.
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<Channel>> {
+        self.channel_order.iter().map(|name| &self.channels[name])
+    }
+
+    /// Names to list to a client: routes first, then each model's shortest name.
+    pub fn listed_names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> = self.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        let mut seen: std::collections::HashSet<Arc<str>> = names.iter().cloned().collect();
+        for offer in &self.offers {
+            let name = offer.model.as_ref().map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name));
+            if seen.insert(Arc::clone(&name)) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+fn implicit_route(name: Arc<str>, offers: Vec<Arc<Offer>>) -> Route {
+    Route {
+        name,
+        targets: offers.into_iter().map(|offer| Target { offer, weight: 1 }).collect(),
+        strategy: Strategy::Priority,
+        on_disconnect: OnDisconnect::default(),
+        strict: false,
+        retries: default_retries(),
+        turn: Default::default(),
+    }
+}
+
+fn check_name(noun: &'static str, name: &str) -> Result<(), SnapshotError> {
+    let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    if name.is_empty() || !name.bytes().all(usable) {
+        return Err(SnapshotError::BadName { noun, name: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn price_cells(price: &PriceSpec) -> Result<Vec<(UsageClass, UnitPrice)>, steelyard_core::money::ParseMoneyError> {
+    let given = [
+        (UsageClass::Input, Some(&price.input)),
+        (UsageClass::Output, Some(&price.output)),
+        (UsageClass::CacheRead, price.cache_read.as_ref()),
+        (UsageClass::CacheWrite5m, price.cache_write_5m.as_ref()),
+        (UsageClass::CacheWrite1h, price.cache_write_1h.as_ref()),
+        (UsageClass::Reasoning, price.reasoning.as_ref()),
+    ];
+    given
+        .into_iter()
+        .filter_map(|(class, text)| text.map(|text| Ok((class, UnitPrice::from_usd_per_million(text)?))))
+        .collect()
+}

@@ -1,0 +1,84 @@
+//! What the routes share, and the table of routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::Response;
+use axum::routing::{get, post};
+use metrics_exporter_prometheus::PrometheusHandle;
+use steelyard_core::{ApiError, ErrorCode};
+use steelyard_gateway::Gateway;
+
+use crate::control::Control;
+use crate::drain::Drain;
+use crate::{api, dialect, health};
+
+/// Limits on what a client may send.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of a body, after decoding.
+    pub max_body: usize,
+    /// Until a body has arrived whole.
+    pub body_wait: Duration,
+}
+
+/// What the routes share.
+pub struct App {
+    /// The data plane.
+    pub gateway: Arc<Gateway>,
+    /// The control plane.
+    pub control: Control,
+    /// Limits on requests.
+    pub limits: Limits,
+    /// Whether the server is shutting down.
+    pub drain: Drain,
+    /// Metrics.
+    pub recorder: PrometheusHandle,
+}
+
+impl App {
+    /// The table of routes. Prefixes serve clients whose base URL needs one.
+    pub fn router(self: Arc<Self>) -> Router {
+        let openai = Router::new()
+            .route("/chat/completions", post(dialect::openai::chat))
+            .route("/embeddings", post(dialect::openai::embeddings))
+            .route("/models", get(dialect::openai::models))
+            .route("/models/{*name}", get(dialect::openai::model));
+        Router::new()
+            .nest("/v1", openai.clone())
+            .nest("/openai/v1", openai)
+            .nest("/api/v1", api::router(&self))
+            .route("/healthz", get(health::healthz))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .fallback(unknown_path)
+            .method_not_allowed_fallback(wrong_method)
+            // Bodies are limited where they are read: by `server.max_body`.
+            .layer(DefaultBodyLimit::disable())
+            .with_state(self)
+    }
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let text = format!("there is no {} {path} here; see the paths in the documentation", request.method());
+    render(&request, &ApiError::new(ErrorCode::UnknownPath, text))
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let text = format!("{path} exists, but not for {}", request.method());
+    render(&request, &ApiError::new(ErrorCode::MethodNotAllowed, text))
+}
+
+/// In the shape of whoever owns the path.
+fn render(request: &Request, error: &ApiError) -> Response {
+    let id = dialect::openai::request_id(request);
+    if request.uri().path().starts_with("/api/") {
+        api::error_response(error, id)
+    } else {
+        dialect::openai::error_response(error, id)
+    }
+}

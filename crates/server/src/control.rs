@@ -1,0 +1,168 @@
+//! The control plane: declarations and keys go in, a validated snapshot comes out and is live before the writer gets
+//! its answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use steelyard_billing::Catalog;
+use steelyard_core::Principal;
+use steelyard_gateway::Gateway;
+use steelyard_gateway::snapshot::{Inputs, KeyRecord, Snapshot, SnapshotError};
+use steelyard_gateway::spec::{ChannelSpec, PriceSpec, RouteSpec};
+use steelyard_store::db::DEFAULT_PROJECT;
+use steelyard_store::{Db, Secret, Spool, StoreError};
+use tokio::sync::Mutex;
+
+/// What the operator declares.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// Accounts.
+    pub channels: Vec<ChannelSpec>,
+    /// Names with their targets.
+    pub routes: Vec<RouteSpec>,
+    /// Prices of the operator's own.
+    pub prices: Vec<PriceSpec>,
+}
+
+/// Why a change did not go live; what was live stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The declarations do not fit together.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Reads declarations and keys, and keeps the gateway's snapshot equal to them.
+pub struct Control {
+    db: Db,
+    spool: Option<Spool>,
+    gateway: Arc<Gateway>,
+    admin: KeyRecord,
+    catalog: Arc<Catalog>,
+    /// One change at a time, so that an older one cannot overwrite a newer.
+    change: Mutex<()>,
+    /// The last change is in the database but not in the snapshot yet.
+    stale: AtomicBool,
+}
+
+/// How the parts that calls depend on are doing.
+#[derive(Debug, Clone, Copy)]
+pub struct Health {
+    /// Whether the spool takes records.
+    pub spool_writes: bool,
+    /// Records that wait to be moved into the ledger.
+    pub spool_waiting: u64,
+    /// Whether the database answers.
+    pub database: bool,
+}
+
+impl Control {
+    /// The first snapshot: keys from the database, the admin key, and the declarations.
+    pub async fn first_snapshot(
+        db: &Db,
+        admin: &Secret,
+        declared: &Declared,
+        catalog: &Arc<Catalog>,
+    ) -> Result<Snapshot, ControlError> {
+        let admin = admin_record(db, admin).await?;
+        Ok(Snapshot::build(&inputs(db, &admin, declared).await?, Arc::clone(catalog), None)?)
+    }
+
+    /// The control plane of a running gateway. Without a spool (the bench) its health is taken for good.
+    pub async fn new(
+        db: Db,
+        spool: Option<Spool>,
+        gateway: Arc<Gateway>,
+        admin: &Secret,
+        catalog: Arc<Catalog>,
+    ) -> Result<Self, StoreError> {
+        let admin = admin_record(&db, admin).await?;
+        Ok(Self { db, spool, gateway, admin, catalog, change: Mutex::new(()), stale: AtomicBool::new(false) })
+    }
+
+    /// Puts other declarations into force, whole or not at all.
+    pub async fn apply(&self, declared: &Declared) -> Result<(), ControlError> {
+        let _one = self.change.lock().await;
+        let inputs = inputs(&self.db, &self.admin, declared).await?;
+        let snapshot = Snapshot::build(&inputs, Arc::clone(&self.catalog), Some(&self.gateway.snapshot()))?;
+        self.gateway.swap(snapshot);
+        Ok(())
+    }
+
+    /// Brings the snapshot's keys up to date with the database: after this returns, calls see the change.
+    pub async fn refresh_keys(&self) -> Result<(), StoreError> {
+        let _one = self.change.lock().await;
+        self.stale.store(true, Ordering::Release);
+        let keys = key_records(&self.db, &self.admin).await?;
+        let snapshot = self.gateway.snapshot().with_keys(keys);
+        self.gateway.swap(snapshot);
+        self.stale.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Repeats a refresh that failed after its change was stored. Called periodically.
+    pub async fn reconcile(&self) {
+        if self.stale.load(Ordering::Acquire)
+            && let Err(error) = self.refresh_keys().await
+        {
+            tracing::warn!(error = %error, "keys in force are older than the database: it will be tried again");
+        }
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// How the parts that calls depend on are doing.
+    pub async fn health(&self) -> Health {
+        Health {
+            spool_writes: self.spool.as_ref().is_none_or(|spool| spool.health().failing.is_none()),
+            spool_waiting: self.spool_waiting(),
+            database: self.db.ping().await.is_ok(),
+        }
+    }
+
+    /// Records that wait to be moved into the ledger.
+    pub fn spool_waiting(&self) -> u64 {
+        self.spool.as_ref().map_or(0, |spool| spool.health().waiting)
+    }
+}
+
+async fn inputs(db: &Db, admin: &KeyRecord, declared: &Declared) -> Result<Inputs, StoreError> {
+    Ok(Inputs {
+        keys: key_records(db, admin).await?,
+        channels: declared.channels.clone(),
+        routes: declared.routes.clone(),
+        prices: declared.prices.clone(),
+    })
+}
+
+async fn admin_record(db: &Db, secret: &Secret) -> Result<KeyRecord, StoreError> {
+    let project = db.projects().find(DEFAULT_PROJECT).await?;
+    let principal =
+        Principal { key: None, name: "admin".into(), project: project.id, project_name: project.name.into(), admin: true };
+    Ok(KeyRecord { hash: *secret.hash().as_bytes(), principal: Arc::new(principal), expires_at: None })
+}
+
+async fn key_records(db: &Db, admin: &KeyRecord) -> Result<Vec<KeyRecord>, StoreError> {
+    let mut records = vec![admin.clone()];
+    records.extend(db.keys().load_all().await?.into_iter().map(|secret| {
+        let expires_at = [secret.key.expires_at, secret.valid_until].into_iter().flatten().min();
+        KeyRecord { hash: *secret.hash.as_bytes(), principal: Arc::new(principal(&secret.key)), expires_at }
+    }));
+    Ok(records)
+}
+
+fn principal(key: &steelyard_store::repo::Key) -> Principal {
+    Principal {
+        key: Some(key.id),
+        name: key.name.as_str().into(),
+        project: key.project,
+        project_name: key.project_name.as_str().into(),
+        admin: false,
+    }
+}

@@ -1,0 +1,3 @@
+//! The dialects' routes: what an unmodified client of a vendor calls.
+
+pub(crate) mod openai;

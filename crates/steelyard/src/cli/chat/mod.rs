@@ -1,0 +1,125 @@
+//! `steelyard chat`: one prompt and its answer, or a conversation at a terminal.
+
+mod command;
+mod conversation;
+pub(crate) mod turn;
+
+use std::io::{IsTerminal, Read as _};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+use steelyard_dialect::chat::{Message, Part, Role};
+
+use super::output::{Output, print_json, remark, rows};
+use super::server::ServerArgs;
+use crate::client::Client;
+use turn::{Answer, Printer};
+
+const AFTER: &str = "\
+Without a PROMPT: at a terminal a conversation begins (/help lists its commands, Ctrl-C stops an answer); otherwise \
+the prompt is read from stdin. The answer goes to stdout, tokens and cost go to stderr. The cost is looked up in the \
+ledger, for which the admin key is needed.
+
+Examples:
+  steelyard chat
+  steelyard chat -m smart \"What is a steelyard?\"
+  git diff | steelyard chat -m smart --system \"Write a commit message.\"";
+
+/// What `chat` takes.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct ChatArgs {
+    /// What to ask
+    #[arg(value_name = "PROMPT")]
+    prompt: Option<String>,
+    /// The route or model to ask [default: the first declared route, else sandbox]
+    #[arg(long, short, value_name = "ROUTE")]
+    model: Option<String>,
+    /// Standing instructions for the model
+    #[arg(long, short, value_name = "TEXT")]
+    system: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// Asks once, or talks.
+pub(super) async fn run(args: ChatArgs, output: Output) -> anyhow::Result<()> {
+    let client = args.server.calls()?;
+    // The ledger is for administrators; others see tokens without a cost.
+    let ledger = args.server.management().ok();
+    let prompt = match args.prompt {
+        Some(prompt) => Some(prompt),
+        None if std::io::stdin().is_terminal() => None,
+        None => Some(read_stdin()?),
+    };
+    let model = match args.model {
+        Some(model) => model,
+        None => first_route(ledger.as_ref()).await,
+    };
+    let system = args.system.map(|text| message(Role::System, text));
+    match prompt {
+        Some(prompt) if prompt.trim().is_empty() => {
+            bail!("there is nothing to ask: give a PROMPT, or pipe one in")
+        }
+        Some(prompt) => once(&client, ledger.as_ref(), model, system, prompt, output).await,
+        None if output == Output::Json => bail!("a conversation has no JSON form: give a PROMPT"),
+        None => conversation::talk(client, ledger, model, system).await,
+    }
+}
+
+fn read_stdin() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("the prompt cannot be read from stdin")?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// A message of plain text.
+fn message(role: Role, text: impl Into<String>) -> Message {
+    Message { role, content: vec![Part::text(text)], ..Message::default() }
+}
+
+/// Whoever may not list routes gets the sandbox, which is always there.
+async fn first_route(ledger: Option<&Client>) -> String {
+    let sandbox = || "sandbox".to_owned();
+    let Some(client) = ledger else { return sandbox() };
+    let Ok(routes) = client.get("/routes", &[]).await else { return sandbox() };
+    let first = rows(&routes).first().and_then(|route| route["name"].as_str());
+    first.map_or_else(sandbox, str::to_owned)
+}
+
+async fn once(
+    client: &Client,
+    ledger: Option<&Client>,
+    model: String,
+    system: Option<Message>,
+    prompt: String,
+    output: Output,
+) -> anyhow::Result<()> {
+    let messages: Vec<_> = system.into_iter().chain([message(Role::User, prompt)]).collect();
+    let mut answer = Answer::default();
+    let mut printer = Printer::new(output == Output::Table);
+    turn::ask(client, &model, &messages, &mut answer, &mut |text| printer.piece(text)).await.inspect_err(
+        |_| {
+            // What came is on its line, what went wrong on the next.
+            let _ = printer.end();
+        },
+    )?;
+    printer.end()?;
+    let cost = turn::cost(ledger, &answer.request_id).await;
+    if output == Output::Json {
+        return print_json(&json!({
+            "text": answer.text,
+            "model": model,
+            "request_id": answer.request_id,
+            "finish": answer.finish_name(),
+            "usage": answer.usage,
+            "amount_usd": cost,
+        }));
+    }
+    if let Some(warning) = answer.warning() {
+        remark(warning);
+    }
+    remark(turn::summary(&model, answer.usage.as_ref(), cost.as_deref()));
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! What the shape alone cannot refuse: names that clash or lead nowhere, values that fit no use.
+
+use std::collections::HashMap;
+
+use steelyard_billing::nearest;
+use steelyard_core::{Timestamp, UnitPrice};
+use steelyard_gateway::spec::{ChannelSpec, PriceSpec, ProviderKind, RouteSpec, SecretRef, Strategy};
+
+use super::document::{Document, Step};
+use super::environment::Environment;
+use super::model::{Config, ServerConfig};
+use super::origin::{Origin, Origins};
+use super::problem::{Place, Problem, Severity};
+
+use Step::{Index, Key};
+
+/// Everything wrong with a configuration, and everything suspicious. Elements of the lists stand in the order of the
+/// file; those that the file does not hold come after.
+pub(crate) fn check(
+    config: &Config,
+    file: Option<&Document<'_>>,
+    origins: &Origins,
+    environment: &Environment,
+) -> Vec<Problem> {
+    let mut check = Check { config, file, origins, environment, problems: Vec::new() };
+    check.server(&config.server);
+    for (index, channel) in config.channels.iter().enumerate() {
+        check.channel(index, channel);
+    }
+    for (index, route) in config.routes.iter().enumerate() {
+        check.route(index, route);
+    }
+    let mut dates = HashMap::new();
+    for (index, price) in config.prices.iter().enumerate() {
+        check.price(index, price, &mut dates);
+    }
+    check.problems.sort_by_key(|problem| problem.place.as_ref().map_or(0, |place| place.line));
+    check.problems
+}
+
+struct Check<'c> {
+    config: &'c Config,
+    file: Option<&'c Document<'c>>,
+    origins: &'c Origins,
+    environment: &'c Environment,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn place(&self, path: &[Step<'_>]) -> Option<Place> {
+        self.file.and_then(|file| file.place(path))
+    }
+
+    fn error(&mut self, path: &[Step<'_>], message: String, help: &str) {
+        let place = self.place(path);
+        self.problems.push(Problem::error(message).help(help).at(place));
+    }
+
+    /// A field of `[server]`: another layer may have the last word over the file.
+    fn server_error(&mut self, field: &str, message: String, help: &str) {
+        let place = match self.origins.of(&format!("server.{field}")) {
+            Origin::File { .. } => self.place(&[Key("server"), Key(field)]),
+            Origin::Default | Origin::BuiltIn => None,
+            Origin::Environment { name } | Origin::Flag { name } => {
+                let message = format!("{name}: {message}");
+                return self.problems.push(Problem::error(message).help(help));
+            }
+        };
+        self.problems.push(Problem::error(message).help(help).at(place));
+    }
+
+    fn server(&mut self, server: &ServerConfig) {
+        let port = server.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            let message = format!("`{}` is not an address to listen on", server.listen);
+            self.server_error("listen", message, "write it as 127.0.0.1:7300 or [::]:7300");
+        }
+        if tracing_subscriber::EnvFilter::try_new(&server.log).is_err() {
+            let message = format!("`{}` does not say what to log", server.log);
+            let help = "write a level such as info, or levels by target such as info,steelyard_gateway=debug";
+            self.server_error("log", message, help);
+        }
+        if self.config.ledger.capacity == 0 {
+            let message = "a ledger with a capacity of 0 refuses every call".to_owned();
+            self.error(
+                &[Key("ledger"), Key("capacity")],
+                message,
+                "give the number of calls that may wait, such as 1000000",
+            );
+        }
+    }
+
+    /// Names are unique and can be told from `channel/model`.
+    fn name(&mut self, list: &str, noun: &str, index: usize, name: &str, earlier: Option<usize>) {
+        let path = [Key(list), Index(index), Key("name")];
+        if name.is_empty() || !name.bytes().all(may_stand_in_a_name) {
+            let message = format!("{noun} `{name}` cannot be used as a name");
+            self.error(&path, message, "use letters, digits, `-`, `_`, `.` and `:`, no `/`");
+        } else if let Some(earlier) = earlier {
+            let first = self.place(&[Key(list), Index(earlier), Key("name")]);
+            let first =
+                first.map_or_else(String::new, |place| format!(": the first is on line {}", place.line));
+            let message = format!("{noun} `{name}` is declared twice{first}");
+            self.error(&path, message, "names must be unique");
+        }
+    }
+
+    fn channel(&mut self, index: usize, channel: &ChannelSpec) {
+        let earlier = self.config.channels[..index].iter().position(|other| other.name == channel.name);
+        self.name("channels", "channel", index, &channel.name, earlier);
+        let at = |field| [Key("channels"), Index(index), Key(field)];
+        match &channel.base_url {
+            None if channel.provider == ProviderKind::Compatible => {
+                let message = format!("channel `{}` has no base_url", channel.name);
+                self.error(
+                    &at("base_url"),
+                    message,
+                    "give the URL of the server, up to and without /chat/completions",
+                );
+            }
+            Some(url) => self.base_url(index, channel, url),
+            None => {}
+        }
+        if let Some(key) = &channel.api_key {
+            self.secret(index, channel, key);
+        }
+        if channel.provider == ProviderKind::Openai && channel.api_key.is_none() && channel.headers.is_empty()
+        {
+            let place = self.place(&[Key("channels"), Index(index)]);
+            let problem = Problem::warning(format!(
+                "channel `{}` has no api_key: OpenAI refuses calls without one",
+                channel.name
+            ));
+            self.problems.push(problem.help("add api_key = \"env:OPENAI_API_KEY\"").at(place));
+        }
+        if let Some(path) = channel.ca_file.as_ref().filter(|path| !path.is_file()) {
+            let message = format!("channel `{}`: there is no file {}", channel.name, path.display());
+            self.error(
+                &at("ca_file"),
+                message,
+                "give the path of a PEM file; relative paths start at the configuration's folder",
+            );
+        }
+        for (name, value) in &channel.headers {
+            let path = [Key("channels"), Index(index), Key("headers"), Key(name)];
+            if http::HeaderName::try_from(name.as_str()).is_err() {
+                self.error(&path, format!("`{name}` is not a header name"), "use letters, digits and `-`");
+            } else if http::HeaderValue::try_from(value.as_str()).is_err() {
+                let message = format!("header `{name}` has a value that no header can carry");
+                self.error(&path, message, "use one line of printable characters");
+            }
+        }
+    }
+
+    fn base_url(&mut self, index: usize, channel: &ChannelSpec, url: &str) {
+        let path = [Key("channels"), Index(index), Key("base_url")];
+        let parsed = url.parse::<http::Uri>().ok();
+        let usable =
+            |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+        let Some(uri) = parsed.filter(usable) else {
+            let message = format!(
+                "channel `{}`: base_url is not a URL that begins with http:// or https://",
+                channel.name
+            );
+            return self.error(&path, message, "write it as https://host/v1");
+        };
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            let message = format!("channel `{}`: base_url holds a user name or a password", channel.name);
+            return self.error(&path, message, "give the credential as api_key or under headers");
+        }
+        if uri.query().is_some() {
+            let message =
+                format!("channel `{}`: base_url has a query, to which no path can be added", channel.name);
+            return self.error(&path, message, "give the URL up to and without /chat/completions");
+        }
+        if uri.path().trim_end_matches('/').ends_with("/chat/completions") {
+            let message = format!("channel `{}`: base_url goes on to /chat/completions", channel.name);
+            self.error(&path, message, "take /chat/completions away: Steelyard adds it");
+        }
+    }
+
+    /// A secret that cannot be fetched is a warning: files are checked where their secrets are not.
+    fn secret(&mut self, index: usize, channel: &ChannelSpec, key: &SecretRef) {
+        let place = self.place(&[Key("channels"), Index(index), Key("api_key")]);
+        let name = &channel.name;
+        let shown = key.place();
+        let problem = if key.is_literal() {
+            Problem::warning(format!("channel `{name}`: the api_key itself stands in the file"))
+                .help("write \"env:NAME\" or \"file:PATH\", so that the file can be shared")
+        } else if let Some(variable) = shown.strip_prefix("env:") {
+            if self.environment.get(variable).is_some_and(|value| !value.trim().is_empty()) {
+                return;
+            }
+            Problem::warning(format!("channel `{name}`: environment variable {variable} is not set"))
+                .help("`steelyard serve` does not start without it")
+        } else if let Some(path) = shown.strip_prefix("file:") {
+            if std::path::Path::new(path).is_file() {
+                return;
+            }
+            Problem::warning(format!("channel `{name}`: there is no secret file {path}"))
+                .help("`steelyard serve` does not start without it")
+        } else {
+            return;
+        };
+        self.problems.push(problem.at(place));
+    }
+
+    fn known_channel(&mut self, path: &[Step<'_>], channel: &str) {
+        if self.config.channels.iter().any(|known| known.name == channel) {
+            return;
+        }
+        let names = || self.config.channels.iter().map(|known| known.name.as_str());
+        let help = match nearest(channel, names(), 1).pop() {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("declared are `{}`", names().collect::<Vec<_>>().join("`, `")),
+        };
+        self.error(path, format!("channel `{channel}` is not declared"), &help);
+    }
+
+    fn route(&mut self, index: usize, route: &RouteSpec) {
+        let earlier = self.config.routes[..index].iter().position(|other| other.name == route.name);
+        self.name("routes", "route", index, &route.name, earlier);
+        let targets = [Key("routes"), Index(index), Key("targets")];
+        if route.targets.is_empty() {
+            let message = format!("route `{}` has no target", route.name);
+            return self.error(
+                &targets,
+                message,
+                "add one, such as { channel = \"openai\", model = \"gpt-6-sol\" }",
+            );
+        }
+        if route.strategy == Strategy::Weighted && route.targets.iter().all(|target| target.weight == 0) {
+            let message = format!("route `{}` is weighted, but all its weights are 0", route.name);
+            self.error(&targets, message, "give one target a weight above 0");
+        }
+        for (number, target) in route.targets.iter().enumerate() {
+            let at = |field| [Key("routes"), Index(index), Key("targets"), Index(number), Key(field)];
+            self.known_channel(&at("channel"), &target.channel);
+            if target.model.trim().is_empty() {
+                self.error(
+                    &at("model"),
+                    format!("a target of route `{}` names no model", route.name),
+                    "give the provider's name of it",
+                );
+            }
+        }
+    }
+
+    fn price<'p>(
+        &mut self,
+        index: usize,
+        price: &'p PriceSpec,
+        dates: &mut HashMap<(&'p str, &'p str, String), usize>,
+    ) {
+        let at = |field| [Key("prices"), Index(index), Key(field)];
+        self.known_channel(&at("channel"), &price.channel);
+        let from = price.from.to_string();
+        match Timestamp::parse(&from) {
+            Err(_) => self.error(&at("from"), format!("`{from}` is not a date"), "write it as 2026-01-01"),
+            Ok(_) => {
+                if let Some(line) = dates.insert((&price.channel, &price.model, from), index) {
+                    let first = self.place(&[Key("prices"), Index(line)]).map_or(0, |place| place.line);
+                    let message = format!(
+                        "`{}` on channel `{}` has two prices from the same date: the first is on line {first}",
+                        price.model, price.channel
+                    );
+                    self.error(&at("from"), message, "keep one, or give the later one its own date");
+                }
+            }
+        }
+        let amounts = [
+            ("input", Some(&price.input)),
+            ("output", Some(&price.output)),
+            ("cache_read", price.cache_read.as_ref()),
+            ("cache_write_5m", price.cache_write_5m.as_ref()),
+            ("cache_write_1h", price.cache_write_1h.as_ref()),
+            ("reasoning", price.reasoning.as_ref()),
+        ];
+        for (field, amount) in amounts {
+            let Some(amount) = amount else { continue };
+            match UnitPrice::from_usd_per_million(amount) {
+                Ok(price) if price.pico() >= 0 => {}
+                Ok(_) => self.error(&at(field), format!("`{amount}` is below zero"), "a price is 0 or more"),
+                Err(error) => self.error(&at(field), error.to_string(), "US dollars per million tokens"),
+            }
+        }
+    }
+}
+
+/// The same rule as the gateway's, which is the last to judge.
+fn may_stand_in_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':')
+}
+
+/// Whether any of them makes the configuration unusable.
+pub(crate) fn is_fatal(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Error)
+}

@@ -1,0 +1,210 @@
+//! Channels that the environment makes, from the variables that providers' own tools read.
+
+use std::collections::BTreeMap;
+
+use steelyard_gateway::spec::{ChannelSpec, ProviderKind, SecretRef};
+
+use super::origin::Origin;
+use super::problem::Problem;
+
+/// The environment, as a map that tests can make.
+pub(crate) type Environment = BTreeMap<String, String>;
+
+/// What the environment adds.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Channels, with the variable that made each.
+    pub(crate) channels: Vec<(ChannelSpec, Origin)>,
+    /// What somebody may wonder about.
+    pub(crate) notes: Vec<Problem>,
+}
+
+/// Keys of providers that this version has no adapter for, and the provider each belongs to.
+const NO_ADAPTER_YET: [(&str, &str); 10] = [
+    ("ANTHROPIC_API_KEY", "Anthropic"),
+    ("AWS_BEARER_TOKEN_BEDROCK", "Amazon Bedrock"),
+    ("AWS_ACCESS_KEY_ID", "Amazon Bedrock"),
+    ("AWS_PROFILE", "Amazon Bedrock"),
+    ("AZURE_OPENAI_API_KEY", "Azure OpenAI"),
+    ("GEMINI_API_KEY", "Gemini"),
+    ("GOOGLE_API_KEY", "Gemini"),
+    ("MISTRAL_API_KEY", "Mistral"),
+    ("CO_API_KEY", "Cohere"),
+    ("COHERE_API_KEY", "Cohere"),
+];
+
+/// What every secret of Steelyard begins with.
+const OWN_SECRET: &str = "sk-sy-";
+
+/// Looks for providers. `taken` are the names of channels in the file; `listen` is this server's own address.
+pub(crate) fn detect(environment: &Environment, taken: &[&str], listen: &str) -> Found {
+    let mut found = Found::default();
+    let set = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    if let Some(key) = set("OPENAI_API_KEY").filter(|_| !taken.contains(&"openai")) {
+        let base_url = set("OPENAI_BASE_URL");
+        if base_url.is_some_and(|url| leads_here(url, listen)) {
+            found.notes.push(Problem::note(
+                "OPENAI_BASE_URL points at this server itself, so no channel `openai` is made from OPENAI_API_KEY",
+            ));
+        } else if base_url.is_none() && key.starts_with(OWN_SECRET) {
+            found.notes.push(Problem::note(
+                "OPENAI_API_KEY holds a key of Steelyard, not of OpenAI, so no channel `openai` is made from it",
+            ));
+        } else {
+            let mut channel = bare("openai", ProviderKind::Openai);
+            channel.api_key = Some(SecretRef::new("env:OPENAI_API_KEY"));
+            channel.base_url = base_url.map(str::to_owned);
+            channel.organization = set("OPENAI_ORG_ID").map(str::to_owned);
+            channel.project = set("OPENAI_PROJECT_ID").map(str::to_owned);
+            found.channels.push((channel, Origin::Environment { name: "OPENAI_API_KEY".to_owned() }));
+        }
+    }
+    if let Some(host) = set("OLLAMA_HOST").filter(|_| !taken.contains(&"ollama")) {
+        let mut channel = bare("ollama", ProviderKind::Compatible);
+        channel.base_url = Some(ollama_url(host));
+        found.channels.push((channel, Origin::Environment { name: "OLLAMA_HOST".to_owned() }));
+    }
+    if !taken.contains(&"sandbox") {
+        found.channels.push((bare("sandbox", ProviderKind::Sandbox), Origin::BuiltIn));
+    }
+    let mut named = Vec::new();
+    for (name, provider) in NO_ADAPTER_YET {
+        if set(name).is_some() && !named.contains(&provider) {
+            named.push(provider);
+            found.notes.push(Problem::note(format!(
+                "{name} is set, but this version of Steelyard has no adapter for {provider} yet: no channel is made of it"
+            )));
+        }
+    }
+    found
+}
+
+/// A channel with the defaults that a file would give it.
+fn bare(name: &str, provider: ProviderKind) -> ChannelSpec {
+    let declared = serde_json::json!({ "name": name, "provider": provider });
+    serde_json::from_value(declared).expect("a channel needs a name and a provider, and has both")
+}
+
+/// `OLLAMA_HOST` as Ollama reads it: scheme and port may be missing; an address to listen on stands for this machine.
+fn ollama_url(host: &str) -> String {
+    let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (name, port) = match authority.rsplit_once(':') {
+        Some((name, port)) if port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')) => {
+            (name, port)
+        }
+        _ => (
+            authority,
+            match scheme {
+                "http" => "80",
+                "https" => "443",
+                _ => "11434",
+            },
+        ),
+    };
+    let name = match name {
+        "" | "0.0.0.0" | "[::]" | "::" => "127.0.0.1",
+        name => name,
+    };
+    let name =
+        if name.contains(':') && !name.starts_with('[') { format!("[{name}]") } else { name.to_owned() };
+    let scheme = if scheme.is_empty() { "http" } else { scheme };
+    let path = path.trim_matches('/');
+    let path = if path.is_empty() { String::new() } else { format!("/{path}") };
+    format!("{scheme}://{name}:{port}{path}/v1")
+}
+
+/// Whether a URL names this server: a call would go round in circles.
+fn leads_here(url: &str, listen: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let Some((host, port)) = authority.rsplit_once(':') else { return false };
+    let Some((own, own_port)) = listen.rsplit_once(':') else { return false };
+    let local = |name: &str| matches!(name, "localhost" | "127.0.0.1" | "[::1]" | "0.0.0.0" | "[::]");
+    port == own_port && (host == own || local(host) && local(own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn found(pairs: &[(&str, &str)], taken: &[&str]) -> (Vec<ChannelSpec>, Vec<String>) {
+        let found = detect(&environment(pairs), taken, "127.0.0.1:7300");
+        let channels = found.channels.into_iter().map(|(channel, _)| channel).collect();
+        (channels, found.notes.into_iter().map(|note| note.message).collect())
+    }
+
+    #[test]
+    fn the_sandbox_is_always_there_unless_its_name_is_taken() {
+        let names =
+            |channels: Vec<ChannelSpec>| channels.into_iter().map(|channel| channel.name).collect::<Vec<_>>();
+        assert_eq!(names(found(&[], &[]).0), ["sandbox"]);
+        assert!(names(found(&[], &["sandbox"]).0).is_empty());
+    }
+
+    #[test]
+    fn an_openai_key_makes_a_channel() {
+        let (channels, notes) = found(
+            &[
+                ("OPENAI_API_KEY", "sk-1"),
+                ("OPENAI_BASE_URL", "https://eu.example/v1"),
+                ("OPENAI_ORG_ID", "org"),
+                ("OPENAI_PROJECT_ID", ""),
+            ],
+            &[],
+        );
+        let openai = &channels[0];
+        assert_eq!((openai.name.as_str(), openai.provider), ("openai", ProviderKind::Openai));
+        assert_eq!(openai.base_url.as_deref(), Some("https://eu.example/v1"));
+        assert_eq!((openai.organization.as_deref(), openai.project.as_deref()), (Some("org"), None));
+        assert_eq!(openai.api_key.as_ref().map(SecretRef::place).as_deref(), Some("env:OPENAI_API_KEY"));
+        assert!(notes.is_empty());
+        assert_eq!(found(&[("OPENAI_API_KEY", "sk-1")], &["openai"]).0.len(), 1, "the file's channel stays");
+        assert_eq!(found(&[("OPENAI_API_KEY", " ")], &[]).0.len(), 1, "an empty variable is none");
+    }
+
+    #[test]
+    fn a_key_meant_for_clients_of_this_server_makes_no_channel() {
+        for pairs in [
+            &[("OPENAI_API_KEY", "sk-sy-x"), ("OPENAI_BASE_URL", "http://localhost:7300/v1")][..],
+            &[("OPENAI_API_KEY", "sk-1"), ("OPENAI_BASE_URL", "http://127.0.0.1:7300/v1")],
+            &[("OPENAI_API_KEY", "sk-sy-x")],
+        ] {
+            let (channels, notes) = found(pairs, &[]);
+            assert_eq!((channels.len(), notes.len()), (1, 1), "{pairs:?}: {notes:?}");
+        }
+        let other = [("OPENAI_API_KEY", "sk-sy-x"), ("OPENAI_BASE_URL", "http://gate.example:7300/v1")];
+        assert_eq!(found(&other, &[]).0.len(), 2, "another Steelyard is an upstream as good as any");
+    }
+
+    #[test]
+    fn ollamas_address_is_read_as_ollama_reads_it() {
+        for (host, url) in [
+            ("192.168.1.9", "http://192.168.1.9:11434/v1"),
+            ("gpu:8080", "http://gpu:8080/v1"),
+            ("0.0.0.0:11434", "http://127.0.0.1:11434/v1"),
+            (":9000", "http://127.0.0.1:9000/v1"),
+            ("http://gpu", "http://gpu:80/v1"),
+            ("https://gpu.example/", "https://gpu.example:443/v1"),
+            ("https://gpu.example:1/ollama/", "https://gpu.example:1/ollama/v1"),
+            ("[::1]", "http://[::1]:11434/v1"),
+            ("[::1]:5", "http://[::1]:5/v1"),
+            ("::1", "http://[::1]:11434/v1"),
+        ] {
+            let (channels, _) = found(&[("OLLAMA_HOST", host)], &[]);
+            assert_eq!(channels[0].base_url.as_deref(), Some(url), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_providers_keys_are_noticed_once_each() {
+        let (channels, notes) =
+            found(&[("AWS_ACCESS_KEY_ID", "a"), ("AWS_PROFILE", "b"), ("GEMINI_API_KEY", "c")], &[]);
+        assert_eq!(channels.len(), 1);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].contains("Amazon Bedrock") && notes[1].contains("Gemini"), "{notes:?}");
+    }
+}

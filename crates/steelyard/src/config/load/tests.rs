@@ -1,0 +1,302 @@
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::config::origin::explain;
+use crate::config::{LogFormat, Severity};
+
+/// What a file's problems look like.
+fn refused(text: &str) -> String {
+    Loaded::of(text, &[]).map(|loaded| loaded.config).expect_err("the file has a mistake").to_string()
+}
+
+fn warned(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let loaded = Loaded::of(text, environment).unwrap_or_else(|error| panic!("{error}"));
+    let path = PathBuf::from(DEFAULT_FILE);
+    loaded.warnings.iter().map(|warning| warning.line(Some(&path))).collect()
+}
+
+const CHANNEL: &str = "[[channels]]\nname = \"up\"\nprovider = \"compatible\"\nbase_url = \"http://up/v1\"\n";
+
+#[test]
+fn every_mistake_is_shown_with_its_line_and_a_remedy() {
+    let two = format!("{CHANNEL}\n{CHANNEL}");
+    let cases: &[(&str, &str)] = &[
+        (
+            "[server]\nlistn = \"x\"\n",
+            "error: unknown field `listn`\n --> steelyard.toml:2:1\n  |\n2 | listn = \"x\"\n  | ^^^^^\n  = help: did you mean `listen`?",
+        ),
+        (
+            "[sever]\n",
+            "error: unknown section `sever`\n --> steelyard.toml:1:2\n  |\n1 | [sever]\n  |  ^^^^^\n  = help: did you mean `server`?",
+        ),
+        (
+            "[server]\nmax_body = \"lots\"\n",
+            "error: `lots` is not a number of bytes: write it as 512KiB or 64MiB\n --> steelyard.toml:2:12\n  |\n2 | max_body = \"lots\"\n  |            ^^^^^^",
+        ),
+        (
+            "[server]\nidle_timeout = \"0s\"\n",
+            "error: `0s` is not a length of time: write it as 500ms, 10s or 2m\n --> steelyard.toml:2:16\n  |\n2 | idle_timeout = \"0s\"\n  |                ^^^^",
+        ),
+        (
+            "[server]\nlisten = \"nowhere\"\n",
+            "error: `nowhere` is not an address to listen on\n --> steelyard.toml:2:10\n  |\n2 | listen = \"nowhere\"\n  |          ^^^^^^^^^\n  = help: write it as 127.0.0.1:7300 or [::]:7300",
+        ),
+        (
+            "[ledger]\ndurability = \"proces\"\n",
+            "error: unknown value `proces`\n --> steelyard.toml:2:14\n  |\n2 | durability = \"proces\"\n  |              ^^^^^^^^\n  = help: did you mean `process`?",
+        ),
+        (
+            "[channels]\nname = \"a\"\n",
+            "error: `channels` is a list of tables\n --> steelyard.toml:1:1\n  |\n1 | [channels]\n  | ^^^^^^^^^^\n  = help: write `[[channels]]`, once for each",
+        ),
+        (
+            "[[channels]]\nname = \"a\"\nprovider = \"opnai\"\n",
+            "error: unknown value `opnai`\n --> steelyard.toml:3:12\n  |\n3 | provider = \"opnai\"\n  |            ^^^^^^^\n  = help: did you mean `openai`?",
+        ),
+        (
+            "[[channels]]\nprovider = \"sandbox\"\n",
+            "error: `name` is missing\n --> steelyard.toml:1:1\n  |\n1 | [[channels]]\n  | ^^^^^^^^^^^^\n  = help: give `name` here",
+        ),
+        (
+            "[[channels]]\nname = \"a\"\nprovider = \"compatible\"\n",
+            "error: channel `a` has no base_url\n --> steelyard.toml:1:1\n  |\n1 | [[channels]]\n  | ^^^^^^^^^^^^\n  = help: give the URL of the server, up to and without /chat/completions",
+        ),
+        (
+            "[[channels]]\nname = \"a/b\"\nprovider = \"sandbox\"\n",
+            "error: channel `a/b` cannot be used as a name\n --> steelyard.toml:2:8\n  |\n2 | name = \"a/b\"\n  |        ^^^^^\n  = help: use letters, digits, `-`, `_`, `.` and `:`, no `/`",
+        ),
+        (
+            &two,
+            "error: channel `up` is declared twice: the first is on line 2\n --> steelyard.toml:7:8\n  |\n7 | name = \"up\"\n  |        ^^^^\n  = help: names must be unique",
+        ),
+        (
+            "[[routes]]\nname = \"r\"\ntargets = []\n",
+            "error: route `r` has no target\n --> steelyard.toml:3:11\n  |\n3 | targets = []\n  |           ^^\n  = help: add one, such as { channel = \"openai\", model = \"gpt-6-sol\" }",
+        ),
+        (
+            "[[routes]]\nname = \"r\"\ntargets = [{ channel = \"sanbox\", model = \"m\" }]\n",
+            "error: channel `sanbox` is not declared\n --> steelyard.toml:3:24\n  |\n3 | targets = [{ channel = \"sanbox\", model = \"m\" }]\n  |                        ^^^^^^^^\n  = help: did you mean `sandbox`?",
+        ),
+        (
+            "[[routes]]\nname = \"r\"\nstrategy = \"weighted\"\ntargets = [{ channel = \"sandbox\", model = \"m\", weight = 0 }]\n",
+            "error: route `r` is weighted, but all its weights are 0\n --> steelyard.toml:4:11\n  |\n4 | targets = [{ channel = \"sandbox\", model = \"m\", weight = 0 }]\n  |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^\n  = help: give one target a weight above 0",
+        ),
+        (
+            "[[prices]]\nchannel = \"sandbox\"\nmodel = \"m\"\nfrom = 2026-01-01\ninput = \"$1\"\noutput = \"-2\"\n",
+            "error: `$1` is not an amount of US dollars: write digits with at most 6 decimal places, such as 0.40\n --> steelyard.toml:5:9\n  |\n5 | input = \"$1\"\n  |         ^^^^\n  = help: US dollars per million tokens\n\n\
+             error: `-2` is below zero\n --> steelyard.toml:6:10\n  |\n6 | output = \"-2\"\n  |          ^^^^\n  = help: a price is 0 or more",
+        ),
+        (
+            "[server]\nlisten = \"unfinished\nmax_body = 1\n",
+            "error: invalid basic string, expected `\"`\n --> steelyard.toml:2:21\n  |\n2 | listen = \"unfinished\n  |                     ^",
+        ),
+        (
+            "[server]\nlisten = \"a:1\"\nlisten = \"b:1\"\n",
+            "error: duplicate key\n --> steelyard.toml:3:1\n  |\n3 | listen = \"b:1\"\n  | ^^^^^^",
+        ),
+    ];
+    for (text, shown) in cases {
+        assert_eq!(refused(text), *shown, "{text}");
+    }
+}
+
+#[test]
+fn mistakes_in_several_places_are_shown_together() {
+    let text =
+        "[server]\nlistn = 1\n[[channels]]\nname = 5\n[[channels]]\nnane = \"b\"\n[[routes]]\nname = \"r\"\n";
+    let shown = refused(text);
+    for part in
+        ["did you mean `listen`?", "expected a string", "did you mean `name`?", "`targets` is missing"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(shown.matches("error: ").count(), 4, "{shown}");
+}
+
+#[test]
+fn a_second_price_from_the_same_date_is_refused() {
+    let price = "[[prices]]\nchannel = \"sandbox\"\nmodel = \"m\"\nfrom = 2026-01-01\ninput = \"1\"\noutput = \"2\"\n";
+    let shown = refused(&format!("{price}{price}"));
+    assert!(
+        shown.contains("two prices from the same date: the first is on line 1") && shown.contains(":10:8"),
+        "{shown}"
+    );
+    let time = price.replace("2026-01-01", "10:00:00");
+    assert!(refused(&time).contains("`10:00:00` is not a date"));
+}
+
+#[test]
+fn urls_that_cannot_be_meant_are_refused() {
+    for (url, part) in [
+        ("up:8000", "begins with http"),
+        ("ftp://up", "begins with http"),
+        ("https://me:secret@up/v1", "user name or a password"),
+        ("https://up/v1?x=1", "has a query"),
+        ("https://up/v1/chat/completions", "take /chat/completions away"),
+    ] {
+        let shown = refused(&CHANNEL.replace("http://up/v1", url));
+        assert!(shown.contains(part) && shown.contains("steelyard.toml:4:12"), "{url}: {shown}");
+    }
+}
+
+#[test]
+fn headers_and_files_of_a_channel_are_checked() {
+    let shown = refused(&format!("{CHANNEL}headers = {{ \"a b\" = \"x\" }}\nca_file = \"none.pem\"\n"));
+    assert!(shown.contains("`a b` is not a header name") && shown.contains("there is no file"), "{shown}");
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    for text in [
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = \"sk-hidden\n",
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_kee = \"sk-hidden\"\n",
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = [\"sk-hidden\"]\n",
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\nheaders = { \"x y\" = \"sk-hidden\" }\n",
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\nheaders = \"sk-hidden\"\n",
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\n[channels.headers]\n\"x y\" = \"sk-hidden\"\n",
+    ] {
+        let shown = refused(text);
+        assert!(!shown.contains("sk-hidden"), "{shown}");
+    }
+    let text = "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = \"sk-hidden\"\nheaders = { x = \"sk-hidden\" }\n";
+    let loaded = Loaded::of(text, &[]).unwrap();
+    let rows = explain(&loaded.config, &loaded.origins);
+    assert!(!format!("{loaded:?}").replace(&format!("{:?}", loaded.bytes), "").contains("sk-hidden"));
+    assert!(!serde_json::to_string(&rows).unwrap().contains("sk-hidden"), "{rows:?}");
+    let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
+    assert_eq!(row("channels.a.api_key").value.as_deref(), Some("(value in the configuration)"));
+    assert_eq!(row("channels.a.headers.x").value.as_deref(), Some("(hidden)"));
+    assert_eq!(row("channels.a.api_key").origin, Origin::File { line: 4 });
+    assert_eq!(
+        warned(text, &[]),
+        [
+            "steelyard.toml:4:11: channel `a`: the api_key itself stands in the file; write \"env:NAME\" or \"file:PATH\", so that the file can be shared"
+        ]
+    );
+}
+
+#[test]
+fn secrets_that_cannot_be_fetched_are_warned_of() {
+    let text = "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = \"env:A_KEY\"\n";
+    assert_eq!(warned(text, &[("A_KEY", "x")]), Vec::<String>::new());
+    assert!(warned(text, &[])[0].contains(":4:11: channel `a`: environment variable A_KEY is not set"));
+    assert!(
+        warned(&text.replace("env:A_KEY", "file:/nowhere"), &[])[0]
+            .contains("there is no secret file /nowhere")
+    );
+    assert!(warned("[[channels]]\nname = \"a\"\nprovider = \"openai\"\n", &[])[0].contains("has no api_key"));
+}
+
+#[test]
+fn later_layers_win_and_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("my.toml");
+    std::fs::write(
+        &file,
+        format!("[server]\nlisten = \"1.1.1.1:1\"\nlog = \"warn\"\nmax_body = 5\n{CHANNEL}"),
+    )
+    .unwrap();
+    let variables = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let mut sources = Sources {
+        environment: variables(&[
+            ("STEELYARD_CONFIG", "my.toml"),
+            ("STEELYARD_LISTEN", "2.2.2.2:2"),
+            ("STEELYARD_LOG", "debug"),
+            ("HOME", "/h"),
+        ]),
+        directory: folder.path().to_owned(),
+        ..Sources::default()
+    };
+    let loaded = Config::load(&sources).unwrap();
+    let origin = |loaded: &Loaded, name: &str| loaded.origins.of(name).to_string();
+    assert_eq!(
+        (loaded.config.server.listen.as_str(), loaded.config.server.log.as_str()),
+        ("2.2.2.2:2", "debug")
+    );
+    assert_eq!(origin(&loaded, "server.listen"), "environment, STEELYARD_LISTEN");
+    assert_eq!(origin(&loaded, "server.max_body"), "file, line 4");
+    assert_eq!(origin(&loaded, "server.body_timeout"), "default");
+    assert_eq!(origin(&loaded, "channels.up.base_url"), "file, line 8");
+    assert_eq!(origin(&loaded, "channels.up.geo"), "default");
+    assert_eq!(origin(&loaded, "channels.sandbox.geo"), "built in");
+    assert_eq!(loaded.path.as_deref(), Some(Path::new("my.toml")));
+    assert_eq!(loaded.data_dir.as_deref(), Some(Path::new("/h/.local/share/steelyard")));
+
+    sources.flags = Flags {
+        listen: Some("3.3.3.3:3".into()),
+        data_dir: Some("d".into()),
+        log_format: Some(LogFormat::Json),
+        config: None,
+    };
+    let loaded = Config::load(&sources).unwrap();
+    assert_eq!(loaded.config.server.listen, "3.3.3.3:3");
+    assert_eq!(origin(&loaded, "server.listen"), "flag, --listen");
+    assert_eq!(origin(&loaded, "server.log_format"), "flag, --log-format");
+    assert_eq!(origin(&loaded, "data_dir"), "flag, --data-dir");
+
+    sources.flags.listen = Some("nowhere".into());
+    let error = Config::load(&sources).unwrap_err().to_string();
+    assert!(
+        error.starts_with("error: --listen: `nowhere` is not an address to listen on\n  = help"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_data_directory_is_where_it_usually_is() {
+    let dir = |pairs: &[(&str, &str)]| {
+        let environment =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Sources { environment, ..Sources::default() }.data_dir().map(|(path, _)| path)
+    };
+    let path = |text: &str| Some(PathBuf::from(text));
+    assert_eq!(dir(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x"), ("STEELYARD_DATA_DIR", "s")]), path("s"));
+    assert_eq!(dir(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x")]), path("/x/steelyard"));
+    assert_eq!(dir(&[("HOME", "/h"), ("XDG_DATA_HOME", "relative")]), path("/h/.local/share/steelyard"));
+    assert_eq!(dir(&[]), None);
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sources = Sources { directory: folder.path().to_owned(), ..Sources::default() };
+    assert!(Config::load(&sources).unwrap().path.is_none(), "nobody named one");
+    sources.flags.config = Some("absent.toml".into());
+    let error = Config::load(&sources).unwrap_err().to_string();
+    assert!(error.contains("absent.toml cannot be read") && error.contains("named by --config"), "{error}");
+    std::fs::write(folder.path().join("absent.toml"), b"[server]\nlisten = \"\xff\"\n").unwrap();
+    assert!(Config::load(&sources).unwrap_err().to_string().contains("not UTF-8: see line 2"));
+}
+
+#[test]
+fn paths_start_at_the_files_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("etc");
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(inner.join("ca.pem"), "").unwrap();
+    std::fs::write(inner.join("key"), "k").unwrap();
+    std::fs::write(inner.join("s.toml"), format!("{CHANNEL}api_key = \"file:key\"\nca_file = \"ca.pem\"\n"))
+        .unwrap();
+    let flags = Flags { config: Some("etc/s.toml".into()), ..Flags::default() };
+    let loaded =
+        Config::load(&Sources { flags, directory: folder.path().to_owned(), ..Sources::default() }).unwrap();
+    let channel = &loaded.config.channels[0];
+    assert_eq!(channel.ca_file.as_deref(), Some(inner.join("ca.pem").as_path()));
+    assert_eq!(channel.api_key.as_ref().unwrap().place(), format!("file:{}", inner.join("key").display()));
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn a_variable_of_the_environment_that_cannot_be_used_has_no_line() {
+    let error = Loaded::of("", &[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "nonsense")]).unwrap_err();
+    assert_eq!(error.problems[0].place, None, "{error}");
+    assert!(error.to_string().contains("channel `openai`: base_url is not a URL"), "{error}");
+}
+
+#[test]
+fn notes_are_no_errors() {
+    let loaded = Loaded::of("", &[("ANTHROPIC_API_KEY", "x")]).unwrap();
+    assert_eq!(loaded.warnings[0].severity, Severity::Note);
+}

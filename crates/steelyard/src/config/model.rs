@@ -1,0 +1,226 @@
+//! The shape of `steelyard.toml`. Doc comments here are the reference page.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use steelyard_gateway::spec::{ChannelSpec, PriceSpec, RouteSpec, Span};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The listener, its limits, and the log.
+    pub server: ServerConfig,
+    /// How calls are recorded.
+    pub ledger: LedgerConfig,
+    /// Accounts at providers.
+    pub channels: Vec<ChannelSpec>,
+    /// Names that clients call, and where they lead.
+    pub routes: Vec<RouteSpec>,
+    /// Prices of your own.
+    pub prices: Vec<PriceSpec>,
+}
+
+impl Config {
+    /// Whether what can change only at a start differs: the sections `server` and `ledger`.
+    pub fn needs_restart(&self, other: &Self) -> bool {
+        self.server != other.server || self.ledger != other.ledger
+    }
+}
+
+/// The listener, its limits, and the log. Changes take effect at the next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// Address and port. Port 0 takes a free one. Also `STEELYARD_LISTEN` and `--listen`.
+    pub listen: String,
+    /// Largest request body, after decoding.
+    pub max_body: ByteSize,
+    /// Until the head of a request has arrived.
+    pub header_timeout: Span,
+    /// Until the body of a request has arrived whole.
+    pub body_timeout: Span,
+    /// How long a connection may stand idle between two requests.
+    pub idle_timeout: Span,
+    /// How long calls in flight may take to end once the server has been asked to stop.
+    pub drain_timeout: Span,
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by target
+    /// (`info,steelyard_gateway=debug`). Also `STEELYARD_LOG`.
+    pub log: String,
+    /// How log lines look. Also `--log-format`.
+    pub log_format: LogFormat,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7300".to_owned(),
+            max_body: ByteSize(64 << 20),
+            header_timeout: Span(Duration::from_secs(30)),
+            body_timeout: Span(Duration::from_mins(1)),
+            idle_timeout: Span(Duration::from_secs(75)),
+            drain_timeout: Span(Duration::from_secs(30)),
+            log: "info".to_owned(),
+            log_format: LogFormat::Auto,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// `pretty` when stderr is a terminal, `json` otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+}
+
+/// How calls are recorded. Changes take effect at the next start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerConfig {
+    /// What a record survives.
+    pub durability: Durability,
+    /// How many calls may be open or wait to be moved into the ledger; further calls are refused, so that none goes
+    /// unrecorded. A waiting call takes about 2 KB of disk.
+    pub capacity: u64,
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self { durability: Durability::Process, capacity: 1_000_000 }
+    }
+}
+
+/// What a record survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The end of the process in any way, `kill -9` included.
+    #[default]
+    Process,
+    /// The loss of power as well; each call waits for the disk.
+    Power,
+}
+
+/// A number of bytes, written `512KiB`, `64MiB`, `10MB`, or as a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+const UNITS: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
+
+impl ByteSize {
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = text.find(|byte: char| !byte.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit = unit.trim();
+        let factor = match unit {
+            "" => 1,
+            _ => UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?.1,
+        };
+        number.parse::<u64>().ok()?.checked_mul(factor).map(Self)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match UNITS.iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Size;
+        impl Visitor<'_> for Size {
+            type Value = ByteSize;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes, such as \"64MiB\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ByteSize, E> {
+                ByteSize::parse(text).ok_or_else(|| {
+                    E::custom(format!("`{text}` is not a number of bytes: write it as 512KiB or 64MiB"))
+                })
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<ByteSize, E> {
+                Ok(ByteSize(number))
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<ByteSize, E> {
+                u64::try_from(number)
+                    .map(ByteSize)
+                    .map_err(|_| E::custom(format!("`{number}` is below zero")))
+            }
+        }
+        deserializer.deserialize_any(Size)
+    }
+}
+
+impl JsonSchema for ByteSize {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ByteSize".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A number of bytes, written `512KiB`, `64MiB`, `10MB`, or as a plain number.",
+            "type": ["string", "integer"],
+            "pattern": "^[0-9]+ *([KkMmGg]?[Ii]?[Bb])?$",
+            "minimum": 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_sizes_are_read_and_shown() {
+        let cases = [
+            ("64MiB", 64 << 20, "64MiB"),
+            ("1024", 1024, "1KiB"),
+            ("10MB", 10_000_000, "10MB"),
+            ("7 b", 7, "7B"),
+            ("0", 0, "0"),
+        ];
+        for (text, bytes, shown) in cases {
+            let size = ByteSize::parse(text).unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown), "{text}");
+        }
+        for text in ["", "MiB", "1.5MiB", "-1", "99999999999GiB", "1TiBs"] {
+            assert_eq!(ByteSize::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_routes_needs_no_restart() {
+        let (old, mut new) = (Config::default(), Config::default());
+        new.channels.clear();
+        assert!(!old.needs_restart(&new));
+        new.server.max_body = ByteSize(1);
+        assert!(old.needs_restart(&new));
+    }
+}

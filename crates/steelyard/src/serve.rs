@@ -1,0 +1,290 @@
+//! `serve`: puts the parts together, in the order in which they depend on each other, and takes them apart again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use steelyard_billing::Catalog;
+use steelyard_core::Clock;
+use steelyard_core::port::Ledger;
+use steelyard_gateway::{Gateway, install_tls_provider};
+use steelyard_server::control::{Control, Declared};
+use steelyard_server::listen::{self, ConnectionLimits};
+use steelyard_server::{App, Drain, Limits, install_recorder};
+use steelyard_store::{DataDir, Db, Secret, Settler, Spool, SpoolOptions};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::cli::serve::ServeArgs;
+use crate::config::{Config, Durability, Loaded, Severity, Sources, Watch};
+
+/// What a server is started from.
+pub struct ServeOptions {
+    /// The configuration.
+    pub loaded: Loaded,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Address and port; port 0 takes a free one.
+    pub listen: String,
+    /// Where to read the configuration again from when its file changes; none: it is not watched.
+    pub watch: Option<Sources>,
+}
+
+/// A server that runs.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The admin key.
+    pub admin_key: String,
+    /// Whether the admin key was made at this start.
+    pub admin_key_is_new: bool,
+    app: Arc<App>,
+    db: Db,
+    settler: Option<Settler>,
+    dir: DataDir,
+    stop: watch::Sender<bool>,
+    listening: JoinHandle<()>,
+    background: Vec<JoinHandle<()>>,
+    drain_timeout: Duration,
+}
+
+/// How long the ledger may take to come level with the spool at the end. What is left is moved at the next start.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+/// How long open connections may take to close once no call is in flight.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Starts a server with its ledger on disk.
+pub async fn start(options: ServeOptions) -> anyhow::Result<Running> {
+    start_with(options, None).await
+}
+
+/// The same, with another ledger behind the gateway: how the benchmark learns what durability costs.
+pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) -> anyhow::Result<Running> {
+    install_tls_provider();
+    let ServeOptions { loaded, data_dir, listen, watch: sources } = options;
+    let Config { server, ledger: ledger_config, .. } = &loaded.config;
+    let durability = match ledger_config.durability {
+        Durability::Process => steelyard_store::Durability::Process,
+        Durability::Power => steelyard_store::Durability::Power,
+    };
+    let clock = Clock::System;
+    let dir = DataDir::open(&data_dir)?;
+    let db = Db::open(&dir, durability, clock.clone()).await?;
+    let (admin, admin_key_is_new) = admin_key(&dir)?;
+
+    let (ledger, spool, settler): (Arc<dyn Ledger>, _, _) = match ledger {
+        Some(ledger) => (ledger, None, None),
+        None => {
+            let options = SpoolOptions { durability, capacity: ledger_config.capacity };
+            let (spool, recovered) = Spool::open(&dir, options, clock.clone())?;
+            if recovered.orphans > 0 {
+                tracing::warn!(
+                    calls = recovered.orphans,
+                    "calls were in flight when the last process died: each is in the ledger as unsettled, at its hold"
+                );
+            }
+            if recovered.quarantined > 0 {
+                tracing::error!(
+                    records = recovered.quarantined,
+                    "records of the spool cannot be read; they are kept in its table `quarantine`"
+                );
+            }
+            let settler = Settler::start(&db, &spool)?;
+            (Arc::new(spool.clone()), Some(spool), Some(settler))
+        }
+    };
+
+    let catalog = Arc::new(Catalog::builtin()?);
+    let recorder = install_recorder();
+    let declared = declared(&loaded.config);
+    let snapshot = Control::first_snapshot(&db, &admin, &declared, &catalog).await?;
+    let gateway = Gateway::new(snapshot, ledger, clock);
+    let control = Control::new(db.clone(), spool, Arc::clone(&gateway), &admin, catalog).await?;
+    let app = Arc::new(App {
+        gateway,
+        control,
+        limits: Limits {
+            max_body: usize::try_from(server.max_body.0).unwrap_or(usize::MAX),
+            body_wait: server.body_timeout.0,
+        },
+        drain: Drain::default(),
+        recorder,
+    });
+
+    let listener = listen::bind(&listen).await.with_context(|| {
+        format!("cannot listen on {listen}: is the port free, and the address one of this machine?")
+    })?;
+    let addr = listener.local_addr()?;
+    let (stop, stopped) = watch::channel(false);
+    let limits = ConnectionLimits { head: server.idle_timeout.0, closing: CLOSE_LIMIT };
+    let listening = tokio::spawn(listen::serve(listener, Arc::clone(&app).router(), limits, stopped));
+
+    let mut background = vec![tokio::spawn(reconcile(Arc::clone(&app)))];
+    if let Some(sources) = sources {
+        background.push(tokio::spawn(follow_config(Arc::clone(&app), sources, loaded.clone())));
+    }
+    let drain_timeout = server.drain_timeout.0;
+    std::fs::write(dir.path().join(LISTEN_FILE), format!("{addr}\n"))
+        .with_context(|| format!("cannot write {LISTEN_FILE} into {}", dir.path().display()))?;
+    tracing::info!(server.address = %addr, data_dir = %dir.path().display(), "listening");
+    Ok(Running {
+        addr,
+        admin_key: admin.expose().to_owned(),
+        admin_key_is_new,
+        app,
+        db,
+        settler,
+        dir,
+        stop,
+        listening,
+        background,
+        drain_timeout,
+    })
+}
+
+/// Where the bound address is written once calls are taken, for whoever started the server on port 0.
+const LISTEN_FILE: &str = "listen.addr";
+
+impl Running {
+    /// Refuses new calls, lets those in flight end (up to `server.drain_timeout`), brings the ledger level with the
+    /// spool, and closes. What is still in flight after that is cut and settled by what had passed.
+    pub async fn stop(self) {
+        self.app.drain.begin();
+        let in_flight = self.app.gateway.tasks().running();
+        tracing::info!(calls = in_flight, "shutting down: new calls are refused, those in flight end");
+        if tokio::time::timeout(self.drain_timeout, self.app.gateway.tasks().finished()).await.is_err() {
+            let cut = self.app.gateway.tasks().running();
+            tracing::warn!(calls = cut, limit = ?self.drain_timeout, "some calls did not end in time and are cut");
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        self.stop.send_replace(true);
+        if let Err(error) = self.listening.await {
+            tracing::error!(error = %error, "the listener failed");
+        }
+        if let Some(settler) = self.settler {
+            let left = settler.close(SETTLE_LIMIT).await;
+            tracing::debug!(?left, "the ledger is closed");
+        }
+        self.db.close().await;
+        let _ = std::fs::remove_file(self.dir.path().join(LISTEN_FILE));
+        tracing::info!("stopped");
+    }
+}
+
+/// From `STEELYARD_ADMIN_KEY`, else from the data directory, where it is made at the first start.
+fn admin_key(dir: &DataDir) -> anyhow::Result<(Secret, bool)> {
+    if let Some(given) = std::env::var("STEELYARD_ADMIN_KEY").ok().filter(|key| !key.trim().is_empty()) {
+        let given = given.trim();
+        anyhow::ensure!(
+            given.len() >= 16,
+            "STEELYARD_ADMIN_KEY is shorter than 16 characters: use a long random one"
+        );
+        return Ok((Secret::from(given.to_owned()), false));
+    }
+    let key = dir.admin_key()?;
+    Ok((key.secret, key.created))
+}
+
+fn declared(config: &Config) -> Declared {
+    Declared {
+        channels: config.channels.clone(),
+        routes: config.routes.clone(),
+        prices: config.prices.clone(),
+    }
+}
+
+fn log_warnings(loaded: &Loaded) {
+    for problem in &loaded.warnings {
+        let line = problem.place.as_ref().map(|place| place.line);
+        let help = problem.help.as_deref();
+        match problem.severity {
+            Severity::Note => tracing::info!(config.line = line, config.help = help, "{}", problem.message),
+            Severity::Error | Severity::Warning => {
+                tracing::warn!(config.line = line, config.help = help, "{}", problem.message);
+            }
+        }
+    }
+}
+
+/// Repeats what a failing database left undone.
+async fn reconcile(app: Arc<App>) {
+    let mut turn = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        turn.tick().await;
+        app.control.reconcile().await;
+        app.recorder.run_upkeep();
+    }
+}
+
+/// Puts every edit of the configuration into force that is valid as a whole; others are named and change nothing.
+async fn follow_config(app: Arc<App>, sources: Sources, started: Loaded) {
+    let mut watch = Watch::new(sources, &started);
+    loop {
+        match watch.changed().await {
+            Err(error) => {
+                tracing::error!(error = %error, "the configuration has an error: the old one stays in force");
+            }
+            Ok(loaded) => {
+                log_warnings(&loaded);
+                if loaded.config.needs_restart(&started.config) {
+                    tracing::warn!("changes under [server] and [ledger] come into force at the next start");
+                }
+                match app.control.apply(&declared(&loaded.config)).await {
+                    Ok(()) => tracing::info!("the edited configuration is in force"),
+                    Err(error) => {
+                        tracing::error!(error = %anyhow::Error::new(error).root_cause(), "the configuration has an error: the old one stays in force");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `steelyard serve`: runs until SIGTERM or Ctrl-C.
+pub async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    run_with(args, None).await
+}
+
+/// The same, with another ledger behind the gateway.
+pub async fn run_with(args: ServeArgs, ledger: Option<Arc<dyn Ledger>>) -> anyhow::Result<()> {
+    let loaded = args.load()?;
+    crate::telemetry::init(&loaded.config.server.log, loaded.config.server.log_format)?;
+    log_warnings(&loaded);
+    let data_dir = args.data_dir(&loaded)?;
+    let listen = loaded.config.server.listen.clone();
+    let options = ServeOptions { loaded, data_dir: data_dir.clone(), listen, watch: Some(args.sources()) };
+    // Signals count from here on, so that one that comes while the parts start is not lost.
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let running = start_with(options, ledger).await?;
+    welcome(&running, &data_dir)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    running.stop().await;
+    Ok(())
+}
+
+/// What to try next, with the key filled in where it was just made; later it is only named.
+fn welcome(running: &Running, data_dir: &std::path::Path) -> anyhow::Result<()> {
+    let base = format!("http://{}", running.addr);
+    let key_file = data_dir.join("admin.key");
+    crate::cli::output::print(format_args!("Steelyard is listening at {base}"))?;
+    if running.admin_key_is_new {
+        crate::cli::output::print(format_args!(
+            "Its admin key, shown this once and kept in {}:\n\n  {}\n",
+            key_file.display(),
+            running.admin_key
+        ))?;
+        crate::cli::output::print(crate::cli::demo::next_steps(&base, &running.admin_key))
+    } else {
+        crate::cli::output::print(format_args!(
+            "The admin key is in {} unless STEELYARD_ADMIN_KEY gave another.",
+            key_file.display()
+        ))
+    }
+}

@@ -1,0 +1,41 @@
+//! The real binary, from outside: its wire, its files, its exit codes, against vendors that say what they are told to.
+//!
+//! Modules mirror routes and concerns. Each test has a server and a data directory of its own. Start reading at
+//! [`app`]: what every test begins with.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is tests; clippy sees that only in their functions"
+)]
+
+mod app;
+
+mod chat;
+mod embeddings;
+mod models;
+mod sandbox;
+mod stream;
+
+mod auth;
+mod headers;
+mod keys;
+mod naming;
+
+mod circuit;
+mod failover;
+mod faults;
+mod timeouts;
+
+mod client_gone;
+mod ledger;
+mod prices;
+mod usage;
+
+mod bad_input;
+mod bodies;
+
+mod api;
+mod cli;
+mod lifecycle;
+mod reload;
+mod store;

@@ -1,0 +1,112 @@
+//! What a call costs: exact, from the price in force, and never free for want of a price.
+
+use steelyard_testkit::{Config, Upstream, chat};
+
+use crate::app::{ask, ask_stream, serve};
+
+#[tokio::test]
+async fn every_class_has_its_price_to_the_last_pico() {
+    let up = Upstream::start().await;
+    let config = Config::new().channel("up", &up, "").price(
+        "up",
+        "m",
+        "0.123457",
+        "3.000001",
+        "cache_read = \"0.012346\"\ncache_write_5m = \"0.154321\"\nreasoning = \"7.5\"",
+    );
+    let server = serve(&config).await;
+    up.on("m", chat().text("a").usage(1_000, 300).cached(600).cache_write(150).reasoning(200));
+    for body in [ask("up/m"), ask_stream("up/m")] {
+        let answer = server.admin().chat(&body).await;
+        let entry = server.entry(answer.request_id()).await;
+        let used =
+            ["input", "cache_read", "cache_write_5m", "output", "reasoning"].map(|class| entry.used(class));
+        assert_eq!(used, [250, 600, 150, 100, 200], "{entry:#?}");
+        let pico = 250 * 123_457 + 600 * 12_346 + 150 * 154_321 + 100 * 3_000_001 + 200 * 7_500_000;
+        assert_eq!(entry.pico(), Some(pico), "{entry:#?}");
+        assert_eq!(entry.amount_usd.as_deref(), Some(format!("0.{pico:012}").trim_end_matches('0')));
+        assert!(entry.attempts[0].price_version.is_some(), "{entry:#?}");
+        if !body["stream"].as_bool().unwrap_or(false) {
+            assert_eq!(answer.header("x-steelyard-cost-usd"), entry.amount_usd.as_deref());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_class_without_a_price_takes_a_dearer_one_and_says_so() {
+    let up = Upstream::start().await;
+    let server = serve(&Config::simple(&up)).await;
+    up.on("m", chat().text("a").usage(100, 50).cached(40).reasoning(20));
+    let answer = server.admin().chat(&ask("m")).await;
+    let entry = server.entry(answer.request_id()).await;
+    assert_eq!(entry.pico(), Some(100 * 1_000_000 + 50 * 2_000_000), "{entry:#?}");
+    assert!(!entry.attempts[0].flags.is_empty(), "the substitution is flagged: {entry:#?}");
+}
+
+#[tokio::test]
+async fn no_price_is_null_and_never_zero() {
+    let up = Upstream::start().await;
+    let server = serve(&Config::new().channel("up", &up, "")).await;
+    let answer = server.admin().chat(&ask("up/unpriced")).await;
+    assert_eq!(answer.header("x-steelyard-cost-usd"), None);
+    let entry = server.entry(answer.request_id()).await;
+    assert_eq!((entry.amount_pusd.as_deref(), entry.amount_usd.as_deref()), (None, None), "{entry:#?}");
+    assert_eq!((entry.used("input"), entry.used("output")), (10, 5), "usage is known all the same");
+}
+
+#[tokio::test]
+async fn the_price_in_force_counts() {
+    let up = Upstream::start().await;
+    let dated = |from: &str, input: &str| {
+        format!(
+            "[[prices]]\nchannel = \"up\"\nmodel = \"m\"\ninput = \"{input}\"\noutput = \"1\"\nfrom = {from}\n"
+        )
+    };
+    let config = Config::new()
+        .channel("up", &up, "")
+        .toml(&(dated("2126-01-01", "9") + &dated("2026-06-01", "3") + &dated("2026-01-01", "2")));
+    let server = serve(&config).await;
+    up.on("m", chat().text("a").usage(1, 0));
+    let entry = server.entry(server.admin().chat(&ask("up/m")).await.request_id()).await;
+    assert_eq!(entry.pico(), Some(3_000_000), "{entry:#?}");
+
+    let later = serve(&Config::new().channel("up", &up, "").toml(&dated("2126-01-01", "9"))).await;
+    let entry = later.entry(later.admin().chat(&ask("up/m")).await.request_id()).await;
+    assert_eq!(entry.pico(), None, "a price that does not hold yet is no price: {entry:#?}");
+}
+
+#[tokio::test]
+async fn a_price_of_the_operators_own_overrides_the_catalog() {
+    let up = Upstream::start().await;
+    let openai = format!(
+        "[[channels]]\nname = \"openai\"\nprovider = \"openai\"\nbase_url = \"{}\"\napi_key = \"k\"\n",
+        up.base_url()
+    );
+    let server = serve(&Config::new().toml(&openai)).await;
+    let list = server.admin().get("/v1/models").await.json();
+    let names = list["data"].as_array().unwrap().iter().filter_map(|model| model["id"].as_str());
+    let name = names
+        .into_iter()
+        .find(|id| id.starts_with("gpt-"))
+        .expect("the catalog knows OpenAI's models")
+        .to_owned();
+    up.on(&name, chat().text("a").usage(1_000, 1_000));
+    let listed = server.entry(server.admin().chat(&ask(&name)).await.request_id()).await;
+
+    let server = serve(&Config::new().toml(&openai).price("openai", &name, "0.000001", "0.000002", "")).await;
+    let own = server.entry(server.admin().chat(&ask(&name)).await.request_id()).await;
+    assert_eq!(own.pico(), Some(3_000), "{own:#?}");
+    assert!(listed.pico() > own.pico(), "{listed:#?}");
+    assert_ne!(own.attempts[0].price_version, listed.attempts[0].price_version);
+}
+
+#[tokio::test]
+async fn huge_counts_do_not_overflow() {
+    let up = Upstream::start().await;
+    let server =
+        serve(&Config::new().channel("up", &up, "").price("up", "m", "1000000", "1000000", "")).await;
+    up.on("m", chat().text("a").usage(4_000_000_000, 4_000_000_000));
+    let entry = server.entry(server.admin().chat(&ask("up/m")).await.request_id()).await;
+    assert_eq!(entry.amount_usd.as_deref(), Some("8000000000"), "{entry:#?}");
+    assert!(entry.attempts[0].flags.iter().any(|flag| flag == "overrun"), "it is above its hold: {entry:#?}");
+}

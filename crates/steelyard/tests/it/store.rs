@@ -1,0 +1,203 @@
+//! The store in trouble: the database locked or gone, the spool full, the disk full.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use steelyard_testkit::{Config, Gate, Steelyard, Upstream, chat, until};
+
+use crate::app::{BINARY, app, app_with, ask, ask_stream, broke_off, charged, refused};
+
+/// The ledger's database: the SQLite file that has a table of entries.
+fn database(server: &Steelyard) -> PathBuf {
+    let files = std::fs::read_dir(server.data_dir()).unwrap().flatten().map(|file| file.path());
+    let mut found: Vec<_> = files
+        .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")))
+        .filter(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().contains("spool")))
+        .collect();
+    assert_eq!(found.len(), 1, "which is the database? {found:?}");
+    found.remove(0)
+}
+
+fn lock(path: &Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn calls_are_served_and_kept_while_the_database_is_locked() {
+    let app = app().await;
+    app.up.on("m", chat().text("a").usage(10, 5));
+    let client = app.server.admin();
+    client.chat(&ask("smart")).await;
+    app.server.has_entries(1).await;
+
+    let held = lock(&database(&app.server));
+    let begun = Instant::now();
+    let mut ids = Vec::new();
+    while begun.elapsed() < Duration::from_secs(7) {
+        for body in [ask("smart"), ask_stream("smart")] {
+            let call = Instant::now();
+            let answer = client.chat(&body).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert!(
+                call.elapsed() < Duration::from_secs(2),
+                "a call waited {:?} for the database",
+                call.elapsed()
+            );
+            ids.push(answer.request_id().to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(app.server.stranger().get("/readyz").await.status, 200, "it still takes calls");
+    held.execute_batch("ROLLBACK").unwrap();
+    drop(held);
+    let entries = app.server.has_entries(1 + ids.len()).await;
+    assert_eq!(entries.len(), 1 + ids.len());
+    for entry in &entries {
+        charged(entry, 10, 5);
+    }
+    for id in ids {
+        assert_eq!(entries.iter().filter(|entry| entry.request_id == id).count(), 1, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_locked_database_at_the_kill_loses_nothing() {
+    let mut app = app().await;
+    app.up.on("m", chat().text("a").usage(10, 5));
+    app.server.admin().chat(&ask("smart")).await;
+    app.server.has_entries(1).await;
+    let held = lock(&database(&app.server));
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(app.server.admin().chat(&ask_stream("smart")).await.request_id().to_owned());
+    }
+    app.server.kill().await;
+    drop(held);
+    app.server.restart().await;
+    let entries = app.server.settled_entries().await;
+    assert_eq!(entries.len(), 21);
+    for id in ids {
+        charged(entries.iter().find(|entry| entry.request_id == id).expect("it was answered"), 10, 5);
+    }
+}
+
+#[tokio::test]
+async fn management_says_that_the_database_does_not_answer() {
+    let app = app().await;
+    let held = lock(&database(&app.server));
+    let answer = app.server.admin().post("/api/v1/keys", &json!({ "name": "app" })).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("SY0403")), "{answer:?}");
+    assert_eq!(app.server.admin().chat(&ask("smart")).await.status, 200, "known keys still call");
+    drop(held);
+    app.server.create_key("app").await;
+}
+
+#[tokio::test]
+async fn a_full_spool_refuses_new_calls_before_money_is_spent() {
+    let app = app_with(|config| config.head("[ledger]\ncapacity = 20")).await;
+    let client = app.server.admin();
+    client.chat(&ask("smart")).await;
+    app.server.has_entries(1).await;
+    let held = lock(&database(&app.server));
+    let mut served = 0;
+    let refusal = loop {
+        let answer = client.chat(&ask("smart")).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        served += 1;
+        assert!(served < 200, "the spool never fills");
+    };
+    refused(&refusal, 503, "SY0401");
+    assert!(refusal.header("retry-after").is_some(), "{refusal:?}");
+    assert!((10..=40).contains(&served), "{served} calls fit into a spool of 20");
+    assert_eq!(app.up.count(), 1 + served, "the refused call was not sent");
+    held.execute_batch("ROLLBACK").unwrap();
+    drop(held);
+    until("room in the spool", || async { (client.chat(&ask("smart")).await.status == 200).then_some(()) })
+        .await;
+    let entries = app.server.settled_entries().await;
+    assert_eq!(entries.len(), app.up.count(), "what was sent is on the bill, once");
+}
+
+#[tokio::test]
+async fn a_database_that_was_deleted_does_not_lose_what_comes_after() {
+    let mut app = app().await;
+    app.up.on("m", chat().text("a").usage(10, 5));
+    app.server.admin().chat(&ask("smart")).await;
+    app.server.has_entries(1).await;
+    let path = database(&app.server);
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.clone().into_os_string();
+        name.push(suffix);
+        // The write-ahead files exist only while there is something in them.
+        let _ = std::fs::remove_file(name);
+    }
+    let answer = app.server.admin().chat(&ask("smart")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    app.server.restart().await;
+    // The old ledger is gone with its file; the server starts with a new one and serves.
+    let after = app.server.admin().chat(&ask("smart")).await;
+    assert_eq!(after.status, 200, "{after:?}");
+    charged(&app.server.entry(after.request_id()).await, 10, 5);
+}
+
+/// A server that survives a full disk, which is simulated by the limit on the size of files it may write: the
+/// signal that comes with it is ignored, so that writes fail as they do on a full disk.
+async fn on_a_small_disk() -> (tempfile::TempDir, crate::app::App) {
+    let home = tempfile::tempdir().unwrap();
+    let wrapper = home.path().join("steelyard");
+    std::fs::write(&wrapper, format!("#!/bin/sh\ntrap '' XFSZ\nexec {BINARY} \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let up = Upstream::start().await;
+    let server = Steelyard::start(&wrapper, &Config::simple(&up)).await;
+    (home, crate::app::App { server, up })
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_calls_and_heals() {
+    let (_home, app) = on_a_small_disk().await;
+    let client = app.server.admin();
+    assert_eq!(client.chat(&ask("smart")).await.status, 200);
+    app.server.limit_file_size(Some(100));
+    let refusal = client.chat(&ask("smart")).await;
+    refused(&refusal, 503, "SY0401");
+    assert_eq!(app.up.count(), 1, "nothing was sent");
+    assert_eq!(app.server.stranger().get("/healthz").await.status, 200);
+    app.server.limit_file_size(None);
+    until("room again", || async { (client.chat(&ask("smart")).await.status == 200).then_some(()) }).await;
+    let entries = app.server.settled_entries().await;
+    assert_eq!(entries.len(), app.up.count(), "{entries:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_booked_is_not_passed_off_as_whole() {
+    let (_home, app) = on_a_small_disk().await;
+    let client = app.server.admin();
+    let gate = Gate::new();
+    app.up.otherwise(chat().text("begun").wait(&gate).text("end").usage(10, 5));
+    let mut stream = client.stream(&ask_stream("smart")).await;
+    stream.until("begun").await;
+    let id = stream.request_id();
+    let whole = tokio::spawn({
+        let client = client.clone();
+        async move { client.chat(&ask("smart")).await }
+    });
+    app.up.has_requests(2).await;
+    app.server.limit_file_size(Some(100));
+    gate.open();
+    let answer = stream.finish().await;
+    broke_off(&answer, "SY0401");
+    let whole = whole.await.unwrap();
+    refused(&whole, 503, "SY0401");
+    app.server.limit_file_size(None);
+    // What was used is on the bill all the same, once there is room.
+    for id in [id.as_str(), whole.request_id()] {
+        charged(&app.server.entry(id).await, 10, 5);
+    }
+    assert_eq!(app.server.settled_entries().await.len(), 2);
+}

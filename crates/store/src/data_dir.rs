@@ -1,0 +1,154 @@
+//! The data directory: one process at a time, readable by its owner alone.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
+use crate::{Secret, StoreError};
+
+/// A data directory that this process holds the lock of. Clones share the lock; it is released with the last of
+/// them, or by the system when the process ends in any way.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+/// The admin key, and whether this call made it (then it is to be shown, once).
+#[derive(Debug)]
+pub struct AdminKey {
+    /// The secret.
+    pub secret: Secret,
+    /// Whether it was made just now.
+    pub created: bool,
+}
+
+impl DataDir {
+    /// Opens the directory, making it with mode 0700 if it is not there, and takes its lock.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it; [`StoreError::File`] when it cannot be made.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.create(path).map_err(|error| StoreError::file("create", path, error))?;
+        let path = path.canonicalize().map_err(|error| StoreError::file("open", path, error))?;
+
+        let lock_path = path.join("lock");
+        let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
+            .open(&lock_path)
+            .map_err(|error| StoreError::file("open", &lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path }),
+            Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &lock_path, error)),
+        }
+    }
+
+    /// The directory, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The main database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("steelyard.db")
+    }
+
+    /// The spool.
+    pub fn spool(&self) -> PathBuf {
+        self.path.join("spool.db")
+    }
+
+    /// Where the admin key is kept.
+    pub fn admin_key_file(&self) -> PathBuf {
+        self.path.join("admin.key")
+    }
+
+    /// Reads the admin key, or makes it at the first start: `sk-sy-admin-` and 256 random bits, in a file of
+    /// mode 0600 that appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when the file cannot be read or written, [`StoreError::Invalid`] when it is empty.
+    pub fn admin_key(&self) -> Result<AdminKey, StoreError> {
+        let path = self.admin_key_file();
+        match std::fs::read_to_string(&path) {
+            Ok(text) if text.trim().is_empty() => Err(StoreError::Invalid(format!(
+                "the admin key file {} is empty: delete it, and the next start makes a new key",
+                path.display()
+            ))),
+            Ok(text) => Ok(AdminKey { secret: Secret::from(text.trim().to_owned()), created: false }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let secret = Secret::generate_admin();
+                self.write_private(&path, secret.expose())
+                    .map_err(|error| StoreError::file("write", &path, error))?;
+                Ok(AdminKey { secret, created: true })
+            }
+            Err(error) => Err(StoreError::file("read", &path, error)),
+        }
+    }
+
+    fn write_private(&self, path: &Path, text: &str) -> std::io::Result<()> {
+        let draft = path.with_extension("draft");
+        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&draft)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)?;
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+/// With mode 0600 for a file that gets created.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    options.mode(0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("a/b");
+        let first = DataDir::open(&path).unwrap();
+        let error = DataDir::open(&path).unwrap_err();
+        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+        assert!(error.to_string().contains("a/b"), "{error}");
+        drop(first);
+        DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn the_admin_key_is_made_once() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(temporary.path()).unwrap();
+        let made = dir.admin_key().unwrap();
+        assert!(made.created && made.secret.expose().starts_with("sk-sy-admin-"));
+        let read = dir.admin_key().unwrap();
+        assert!(!read.created);
+        assert_eq!(read.secret.expose(), made.secret.expose());
+        std::fs::write(dir.admin_key_file(), "\n").unwrap();
+        assert!(dir.admin_key().unwrap_err().to_string().contains("admin.key"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_else_may_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&temporary.path().join("data")).unwrap();
+        dir.admin_key().unwrap();
+        assert_eq!(mode(dir.path()), 0o700);
+        assert_eq!(mode(&dir.admin_key_file()), 0o600);
+    }
+}

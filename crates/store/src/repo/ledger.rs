@@ -1,0 +1,177 @@
+//! The ledger: one row per entry, in commit order, never changed.
+//!
+//! The whole entry is kept as the bytes it was handed over as; the columns beside it are what is searched and
+//! summed. Six usage classes have a column each, because nearly every call has them and a column is the cheapest
+//! thing to write and to sum; the others share one JSON column, so that a new class is no migration.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Row as _};
+use steelyard_core::record::Entry;
+use steelyard_core::{RequestId, UsageClass};
+
+use super::usage::{self, Dimension, UsageFilter, UsageRow};
+use crate::db::{Db, placeholders};
+use crate::error::{Cause, StoreError};
+use crate::record::decode_entry;
+
+/// The usage classes with a column of their own, which has the class's name.
+pub(super) const USAGE_COLUMNS: [UsageClass; 6] = [
+    UsageClass::Input,
+    UsageClass::CacheRead,
+    UsageClass::CacheWrite5m,
+    UsageClass::CacheWrite1h,
+    UsageClass::Output,
+    UsageClass::Reasoning,
+];
+
+/// The ledger in the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledger<'a> {
+    db: &'a Db,
+}
+
+impl<'a> Ledger<'a> {
+    pub(crate) fn new(db: &'a Db) -> Self {
+        Self { db }
+    }
+
+    /// The entries after `after`, with their seq, in commit order; at most `limit`. With `request_id`, those of
+    /// one call: its entry and the corrections of it.
+    pub async fn entries(
+        &self,
+        after: i64,
+        limit: u32,
+        request_id: Option<RequestId>,
+    ) -> Result<Vec<(i64, Entry)>, StoreError> {
+        let query = match request_id {
+            None => sqlx::query("SELECT seq, record FROM entries WHERE seq > $1 ORDER BY seq LIMIT $2"),
+            Some(_) => sqlx::query(
+                "SELECT seq, record FROM entries WHERE seq > $1 AND request_id = $3 ORDER BY seq LIMIT $2",
+            ),
+        };
+        let query = query.bind(after).bind(i64::from(limit));
+        let query = match request_id {
+            None => query,
+            Some(id) => query.bind(id.as_bytes().to_vec()),
+        };
+        let rows = query.fetch_all(self.db.pool()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// The entry of a call, not its corrections; none if it has none yet.
+    pub async fn get(&self, request_id: RequestId) -> Result<Option<(i64, Entry)>, StoreError> {
+        let row = sqlx::query("SELECT seq, record FROM entries WHERE request_id = $1 AND adjusts IS NULL")
+            .bind(request_id.as_bytes().as_slice())
+            .fetch_optional(self.db.pool())
+            .await?;
+        row.map(|row| read(&row)).transpose()
+    }
+
+    /// What was used and what it cost, summed exactly over the entries that pass the filter, one row per
+    /// combination of `by` in the order of its values. Without `by`, one row for everything.
+    pub async fn usage(&self, filter: &UsageFilter, by: &[Dimension]) -> Result<Vec<UsageRow>, StoreError> {
+        usage::sum(self.db, filter, by).await
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<(i64, Entry), StoreError> {
+    let seq: i64 = row.try_get("seq")?;
+    let entry = decode_entry(row.try_get("record")?)
+        .map_err(|error| StoreError::corrupt(format!("entry {seq} of the ledger"), error))?;
+    Ok((seq, entry))
+}
+
+/// An entry on its way into the ledger: the record as it was handed over, and the columns made from it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    entry: Entry,
+    amount: Option<(i64, i64)>,
+    record: Vec<u8>,
+}
+
+impl Row {
+    const COLUMNS: usize = 21;
+
+    /// Reads a record of the spool.
+    pub(crate) fn decode(record: Vec<u8>) -> Result<Self, Cause> {
+        let entry = decode_entry(&record)?;
+        let amount = match entry.amount() {
+            None => None,
+            Some(amount) => Some(amount.columns().ok_or("its amount is beyond what a ledger row can hold")?),
+        };
+        Ok(Self { entry, amount, record })
+    }
+
+    fn bind(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
+        let usage = self.entry.usage();
+        let Entry { call, outcome, mut attempts, adjusts, .. } = self.entry;
+        let (model, channel) = attempts.pop().map(|last| (last.model, last.channel)).unzip();
+        arguments.add(call.request_id.as_bytes().to_vec())?;
+        arguments.add(adjusts.map(|id| id.as_bytes().to_vec()))?;
+        arguments.add(call.time.0)?;
+        arguments.add(call.project)?;
+        arguments.add(call.key.map(|id| id.as_bytes().to_vec()))?;
+        arguments.add(call.principal)?;
+        arguments.add(call.route)?;
+        arguments.add(model)?;
+        arguments.add(channel)?;
+        arguments.add(outcome.name())?;
+        arguments.add(self.amount.map(|(high, _)| high))?;
+        arguments.add(self.amount.map(|(_, low)| low))?;
+        for class in USAGE_COLUMNS {
+            arguments.add(column(usage[class]))?;
+        }
+        let other = usage.counted().filter(|(class, _)| !USAGE_COLUMNS.contains(class));
+        arguments.add(json_or_null(other.map(|(class, count)| (class.name(), column(count))))?)?;
+        arguments.add(json_or_null(call.tags)?)?;
+        arguments.add(self.record)
+    }
+}
+
+/// A JSON object, or null in place of an empty one.
+fn json_or_null<K: Serialize + Ord, V: Serialize>(
+    fields: impl IntoIterator<Item = (K, V)>,
+) -> serde_json::Result<Option<String>> {
+    let fields: BTreeMap<K, V> = fields.into_iter().collect();
+    if fields.is_empty() { Ok(None) } else { serde_json::to_string(&fields).map(Some) }
+}
+
+/// Counts beyond 2⁶³ do not happen; should one, the sum stops there instead of turning negative.
+fn column(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Statements for many rows and for few, so that the database prepares three texts and no more.
+const CHUNKS: [usize; 3] = [64, 8, 1];
+
+/// Adds entries in order. A call that is in the ledger already is left as it is: that makes moving idempotent.
+/// Returns how many were new.
+pub(crate) async fn insert(connection: &mut SqliteConnection, rows: Vec<Row>) -> Result<u64, sqlx::Error> {
+    let mut left = rows.into_iter();
+    let mut new = 0;
+    for size in CHUNKS {
+        while left.len() >= size {
+            let mut arguments = SqliteArguments::default();
+            arguments.reserve(size * Row::COLUMNS, 0);
+            for row in left.by_ref().take(size) {
+                row.bind(&mut arguments).map_err(sqlx::Error::Encode)?;
+            }
+            let done = sqlx::query_with(AssertSqlSafe(insert_sql(size)), arguments).execute(&mut *connection);
+            new += done.await?.rows_affected();
+        }
+    }
+    Ok(new)
+}
+
+fn insert_sql(rows: usize) -> String {
+    let classes = USAGE_COLUMNS.map(UsageClass::name).join(", ");
+    format!(
+        "INSERT INTO entries (request_id, adjusts, time, project, key, principal, route, model, channel, outcome, \
+         amount_hi, amount_lo, {classes}, other_usage, tags, record) VALUES {} \
+         ON CONFLICT (request_id) WHERE adjusts IS NULL DO NOTHING",
+        placeholders(rows, Row::COLUMNS)
+    )
+}

@@ -1,0 +1,91 @@
+//! Projects: the unit of isolation and of cost.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use steelyard_core::{ProjectId, Timestamp};
+
+use super::check_name;
+use crate::db::{Db, is_taken, project_id};
+use crate::error::StoreError;
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// The project.
+    pub id: ProjectId,
+    /// Its name, unique.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// The projects in the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Projects<'a> {
+    db: &'a Db,
+}
+
+impl<'a> Projects<'a> {
+    pub(crate) fn new(db: &'a Db) -> Self {
+        Self { db }
+    }
+
+    /// Makes a project.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`], [`StoreError::Invalid`] for a name that cannot be one.
+    pub async fn create(&self, name: &str) -> Result<Project, StoreError> {
+        check_name("project", name)?;
+        let project = Project { id: ProjectId::new(), name: name.to_owned(), created_at: self.db.now() };
+        sqlx::query("INSERT INTO projects (id, name, created_at) VALUES ($1, $2, $3)")
+            .bind(project.id.as_bytes().as_slice())
+            .bind(&project.name)
+            .bind(project.created_at.0)
+            .execute(self.db.pool())
+            .await
+            .map_err(|error| match is_taken(&error) {
+                true => StoreError::AlreadyExists { what: "project", name: name.to_owned() },
+                false => error.into(),
+            })?;
+        Ok(project)
+    }
+
+    /// The project of that name, made if it is not there.
+    pub async fn ensure(&self, name: &str) -> Result<Project, StoreError> {
+        match self.create(name).await {
+            Err(StoreError::AlreadyExists { .. }) => self.find(name).await,
+            other => other,
+        }
+    }
+
+    /// By id or by name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn find(&self, reference: &str) -> Result<Project, StoreError> {
+        let row = match reference.parse::<ProjectId>() {
+            Ok(id) => sqlx::query("SELECT id, name, created_at FROM projects WHERE id = $1")
+                .bind(id.as_bytes().as_slice().to_owned()),
+            Err(_) => sqlx::query("SELECT id, name, created_at FROM projects WHERE name = $1")
+                .bind(reference.to_owned()),
+        };
+        let row = row.fetch_optional(self.db.pool()).await?;
+        row.map(|row| read(&row)).ok_or_else(|| StoreError::not_found("project", reference))?
+    }
+
+    /// All of them, by name.
+    pub async fn list(&self) -> Result<Vec<Project>, StoreError> {
+        let rows = sqlx::query("SELECT id, name, created_at FROM projects ORDER BY name")
+            .fetch_all(self.db.pool())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<Project, StoreError> {
+    Ok(Project {
+        id: project_id(row.try_get("id")?)?,
+        name: row.try_get("name")?,
+        created_at: Timestamp(row.try_get("created_at")?),
+    })
+}

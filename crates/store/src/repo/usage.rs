@@ -1,0 +1,287 @@
+//! Sums over the ledger, made by the database: exact, and without holding the entries in memory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
+
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::{QueryBuilder, Row};
+use steelyard_core::record::Outcome;
+use steelyard_core::{KeyId, Money, Timestamp, Usage, UsageClass};
+
+use super::ledger::USAGE_COLUMNS;
+use crate::db::{Db, OTHER_COUNT, OTHER_USAGE, id_bytes};
+use crate::error::StoreError;
+
+/// What to group by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dimension {
+    /// The project's name.
+    Project,
+    /// The key's id.
+    Key,
+    /// Who called.
+    Principal,
+    /// The name the client called.
+    Route,
+    /// The model of the last attempt.
+    Model,
+    /// The channel of the last attempt.
+    Channel,
+    /// The day in UTC, `2026-11-21`.
+    Day,
+    /// The hour in UTC, `2026-11-21T10:00:00Z`.
+    Hour,
+    /// How the call ended.
+    Outcome,
+    /// The value of a tag.
+    Tag(String),
+}
+
+/// A text that is not a dimension.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a dimension: use project, key, principal, route, model, channel, day, hour, outcome or tag:NAME")]
+pub struct UnknownDimension(String);
+
+impl FromStr for Dimension {
+    type Err = UnknownDimension;
+    fn from_str(text: &str) -> Result<Self, UnknownDimension> {
+        Ok(match text {
+            "project" => Self::Project,
+            "key" => Self::Key,
+            "principal" => Self::Principal,
+            "route" => Self::Route,
+            "model" => Self::Model,
+            "channel" => Self::Channel,
+            "day" => Self::Day,
+            "hour" => Self::Hour,
+            "outcome" => Self::Outcome,
+            _ => match text.strip_prefix("tag:") {
+                Some(name) if !name.is_empty() => Self::Tag(name.to_owned()),
+                _ => return Err(UnknownDimension(text.chars().take(80).collect())),
+            },
+        })
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(name) => write!(f, "tag:{name}"),
+            other => f.write_str(other.column()),
+        }
+    }
+}
+
+const DAY: i64 = 86_400_000_000;
+const HOUR: i64 = 3_600_000_000;
+
+impl Dimension {
+    fn column(&self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Key => "key",
+            Self::Principal => "principal",
+            Self::Route => "route",
+            Self::Model => "model",
+            Self::Channel => "channel",
+            Self::Day => "day",
+            Self::Hour => "hour",
+            Self::Outcome => "outcome",
+            Self::Tag(_) => "tags",
+        }
+    }
+
+    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+        match self {
+            Self::Day => query.push(format_args!("time / {DAY}")),
+            Self::Hour => query.push(format_args!("time / {HOUR}")),
+            Self::Tag(name) => query.push("tags ->> ").push_bind(name.clone()),
+            other => query.push(format_args!("entries.{}", other.column())),
+        };
+    }
+
+    fn read(&self, row: &SqliteRow, index: usize) -> Result<Option<String>, StoreError> {
+        Ok(match self {
+            Self::Day => row.try_get::<Option<i64>, _>(index)?.map(|day| show(day.saturating_mul(DAY), 10, "")),
+            Self::Hour => {
+                row.try_get::<Option<i64>, _>(index)?.map(|hour| show(hour.saturating_mul(HOUR), 13, ":00:00Z"))
+            }
+            Self::Key => {
+                let bytes: Option<&[u8]> = row.try_get(index)?;
+                let id = bytes.map(|bytes| id_bytes("a key's id in the ledger", bytes)).transpose()?;
+                id.map(|id| KeyId::from_bytes(id).to_string())
+            }
+            _ => row.try_get(index)?,
+        })
+    }
+}
+
+/// The first characters of a time, and an end.
+fn show(micros: i64, keep: usize, end: &str) -> String {
+    let text: String = Timestamp(micros).to_string().chars().take(keep).collect();
+    text + end
+}
+
+/// Which entries count; `None` lets every value pass.
+#[derive(Debug, Clone, Default)]
+pub struct UsageFilter {
+    /// Calls that arrived then or later.
+    pub from: Option<Timestamp>,
+    /// Calls that arrived before then.
+    pub to: Option<Timestamp>,
+    /// Of this project, by name.
+    pub project: Option<String>,
+    /// By this key.
+    pub key: Option<KeyId>,
+    /// By this principal.
+    pub principal: Option<String>,
+    /// To this route.
+    pub route: Option<String>,
+    /// To this model.
+    pub model: Option<String>,
+    /// Over this channel.
+    pub channel: Option<String>,
+    /// That ended so.
+    pub outcome: Option<Outcome>,
+    /// With this tag and value.
+    pub tag: Option<(String, String)>,
+}
+
+impl UsageFilter {
+    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+        query.push(" WHERE 1 = 1");
+        if let Some(from) = self.from {
+            query.push(" AND time >= ").push_bind(from.0);
+        }
+        if let Some(to) = self.to {
+            query.push(" AND time < ").push_bind(to.0);
+        }
+        if let Some(key) = self.key {
+            query.push(" AND entries.key = ").push_bind(key.as_bytes().to_vec());
+        }
+        let outcome = self.outcome.map(|outcome| outcome.name().to_owned());
+        let texts = [
+            ("project", &self.project),
+            ("principal", &self.principal),
+            ("route", &self.route),
+            ("model", &self.model),
+            ("channel", &self.channel),
+            ("outcome", &outcome),
+        ];
+        for (column, value) in texts {
+            if let Some(value) = value {
+                query.push(format_args!(" AND {column} = ")).push_bind(value.clone());
+            }
+        }
+        if let Some((name, value)) = &self.tag {
+            query.push(" AND tags ->> ").push_bind(name.clone()).push(" = ").push_bind(value.clone());
+        }
+    }
+}
+
+/// Sums of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The group's values in the order of the dimensions; none where an entry has no such value.
+    pub group: Vec<Option<String>>,
+    /// How many calls.
+    pub calls: u64,
+    /// What they used, by class.
+    pub usage: Usage,
+    /// What they cost; calls without a known price are not in it.
+    pub amount: Money,
+    /// How many of them have no known price.
+    pub unpriced: u64,
+}
+
+/// Runs both sums in one read transaction, so that they are of the same entries.
+pub(super) async fn sum(db: &Db, filter: &UsageFilter, by: &[Dimension]) -> Result<Vec<UsageRow>, StoreError> {
+    let mut transaction = db.pool().begin().await?;
+    let rows = columns(filter, by).build().fetch_all(&mut *transaction).await?;
+    let mut sums = rows.iter().map(|row| read(row, by)).collect::<Result<Vec<_>, _>>()?;
+    let others = others(filter, by).build().fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+
+    let place: HashMap<_, _> =
+        sums.iter().enumerate().map(|(index, row)| (row.group.clone(), index)).collect();
+    for row in &others {
+        let class: &str = row.try_get(by.len())?;
+        let class: UsageClass =
+            class.parse().map_err(|error| StoreError::corrupt("a usage class in the ledger", error))?;
+        if let Some(index) = place.get(&group(row, by)?) {
+            sums[*index].usage[class] = count(row, by.len() + 1)?;
+        }
+    }
+    Ok(sums)
+}
+
+fn select(by: &[Dimension]) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("SELECT ");
+    for dimension in by {
+        dimension.push(&mut query);
+        query.push(", ");
+    }
+    query
+}
+
+/// ` GROUP BY 1, 2, …`
+fn group_by(query: &mut QueryBuilder<Sqlite>, columns: usize) {
+    let numbers: Vec<String> = (1..=columns).map(|column| column.to_string()).collect();
+    if !numbers.is_empty() {
+        let numbers = numbers.join(", ");
+        query.push(format_args!(" GROUP BY {numbers} ORDER BY {numbers}"));
+    }
+}
+
+/// Calls, amounts and the classes that have a column.
+fn columns(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
+    let mut query = select(by);
+    query.push(
+        "SUM(CASE WHEN adjusts IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN amount_hi IS NULL THEN 1 ELSE 0 END), \
+         CAST(SUM(amount_hi) AS BIGINT), CAST(SUM(amount_lo) AS BIGINT)",
+    );
+    for class in USAGE_COLUMNS {
+        query.push(format_args!(", CAST(SUM({}) AS BIGINT)", class.name()));
+    }
+    query.push(" FROM entries");
+    filter.push(&mut query);
+    group_by(&mut query, by.len());
+    query
+}
+
+/// The classes that share a JSON column.
+fn others(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
+    let mut query = select(by);
+    query.push(format_args!("other.key, CAST(SUM({OTHER_COUNT}) AS BIGINT) FROM entries, {OTHER_USAGE}"));
+    filter.push(&mut query);
+    query.push(" AND other_usage IS NOT NULL");
+    group_by(&mut query, by.len() + 1);
+    query
+}
+
+fn read(row: &SqliteRow, by: &[Dimension]) -> Result<UsageRow, StoreError> {
+    let first = by.len();
+    let mut usage = Usage::ZERO;
+    for (index, class) in USAGE_COLUMNS.into_iter().enumerate() {
+        usage[class] = count(row, first + 4 + index)?;
+    }
+    let part = |index: usize| row.try_get::<Option<i64>, _>(index).map(Option::unwrap_or_default);
+    Ok(UsageRow {
+        group: group(row, by)?,
+        calls: count(row, first)?,
+        unpriced: count(row, first + 1)?,
+        amount: Money::from_columns(part(first + 2)?, part(first + 3)?),
+        usage,
+    })
+}
+
+fn group(row: &SqliteRow, by: &[Dimension]) -> Result<Vec<Option<String>>, StoreError> {
+    by.iter().enumerate().map(|(index, dimension)| dimension.read(row, index)).collect()
+}
+
+/// A sum that is never negative; null (no entry) is zero.
+fn count(row: &SqliteRow, index: usize) -> Result<u64, StoreError> {
+    let sum: Option<i64> = row.try_get(index)?;
+    Ok(u64::try_from(sum.unwrap_or_default()).unwrap_or(0))
+}

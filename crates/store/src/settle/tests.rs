@@ -1,0 +1,398 @@
+//! From the spool into the ledger: exactly once, whatever the database does meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use steelyard_core::port::{Ledger, LedgerError, Slot};
+use steelyard_core::record::{Entry, Intent, Outcome};
+use steelyard_core::{EntryId, KeyId, Money, RequestId, Timestamp, Usage, UsageClass};
+
+use super::*;
+use crate::repo::{Dimension, UsageFilter};
+use crate::testing::{HOLD, House, call_once, entry, eventually, further, intent};
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// A connection that holds the database's write lock.
+fn lock(house: &House) -> Connection {
+    let connection = Connection::open(house.dir.database()).unwrap();
+    connection.busy_timeout(LONG).unwrap();
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn entries_arrive_within_a_second_in_commit_order() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(call_once(&spool).await.unwrap());
+    }
+    let started = Instant::now();
+    eventually("the spool is empty", || spool.health().waiting == 0).await;
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    let ledger = house.ledger().await;
+    assert_eq!(ledger.iter().map(|entry| entry.call.request_id).collect::<Vec<_>>(), ids);
+
+    let feed = house.db.ledger().entries(0, 5, None).await.unwrap();
+    let next = house.db.ledger().entries(feed[4].0, 100, None).await.unwrap();
+    assert_eq!((feed.len(), next.len()), (5, 15));
+    let (seq, found) = house.db.ledger().get(ids[7]).await.unwrap().unwrap();
+    assert_eq!(found, ledger[7]);
+    assert_eq!(house.db.ledger().entries(0, 9, Some(ids[7])).await.unwrap(), [(seq, found)]);
+    assert_eq!(house.db.ledger().get(RequestId::new()).await.unwrap(), None);
+    assert_eq!(settler.close(LONG).await, Left { calls: 0 });
+}
+
+#[tokio::test]
+async fn moving_again_after_a_crash_changes_nothing() {
+    let house = House::new().await;
+    let spool = house.spool();
+    for _ in 0..5 {
+        call_once(&spool).await.unwrap();
+    }
+    spool.close();
+    let copy = house.dir.path().join("copy.db");
+    Connection::open(house.dir.spool()).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    drop(spool);
+
+    for _ in 0..2 {
+        let spool = house.spool();
+        let settler = Settler::start(&house.db, &spool).unwrap();
+        assert_eq!(settler.close(LONG).await.calls, 0);
+        drop(spool);
+        assert_eq!(house.ledger().await.len(), 5);
+        // As if the process had died between the ledger's commit and the deletion.
+        std::fs::copy(&copy, house.dir.spool()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_locked_database_is_waited_for() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let locked = lock(&house);
+    call_once(&spool).await.unwrap();
+    eventually("the settler says so", || settler.health().failing.is_some()).await;
+    assert!(settler.health().failing.unwrap().contains("locked"));
+    call_once(&spool).await.unwrap();
+    assert_eq!(spool.health().waiting, 2);
+
+    locked.execute_batch("COMMIT").unwrap();
+    eventually("everything is moved", || spool.health().waiting == 0).await;
+    assert_eq!(settler.health(), SettlerHealth::default());
+    assert_eq!(house.ledger().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_loses_nothing() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    call_once(&spool).await.unwrap();
+    eventually("the first is moved", || spool.health().waiting == 0).await;
+
+    let (here, away) = (house.dir.database(), house.dir.path().join("away.db"));
+    let copy = format!("VACUUM INTO '{}'", away.display());
+    Connection::open(&here).unwrap().execute_batch(&copy).unwrap();
+    std::fs::remove_file(&here).unwrap();
+    call_once(&spool).await.unwrap();
+    eventually("the settler says so", || settler.health().failing.is_some()).await;
+    assert!(!here.exists(), "a missing ledger is not made anew");
+    assert_eq!(spool.health().waiting, 1);
+
+    let _ = std::fs::remove_file(here.with_extension("db-wal"));
+    let _ = std::fs::remove_file(here.with_extension("db-shm"));
+    std::fs::rename(&away, &here).unwrap();
+    eventually("the second is moved", || spool.health().waiting == 0).await;
+    settler.close(LONG).await;
+    let count = Connection::open(&here).unwrap().query_row("SELECT COUNT(*) FROM entries", [], |row| row.get(0));
+    assert_eq!(count, Ok(2));
+}
+
+#[tokio::test]
+async fn closing_keeps_to_its_deadline_and_leaves_the_rest_in_the_spool() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let locked = lock(&house);
+    call_once(&spool).await.unwrap();
+    let slot = spool.open(&intent()).await.unwrap();
+    let started = Instant::now();
+    assert_eq!(settler.close(Duration::from_millis(300)).await, Left { calls: 2 });
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(matches!(spool.open(&intent()).await.err(), Some(LedgerError::Closed)));
+    drop((slot, spool, locked));
+
+    let (spool, recovered) = house.open_spool(10);
+    assert_eq!((recovered.orphans, recovered.waiting), (1, 2));
+    assert_eq!(Settler::start(&house.db, &spool).unwrap().close(LONG).await, Left { calls: 0 });
+    assert_eq!(house.ledger().await.len(), 2);
+}
+
+#[tokio::test]
+async fn closing_waits_for_open_calls() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let open = intent();
+    let slot = spool.open(&open).await.unwrap();
+    let closing = tokio::spawn(settler.close(LONG));
+    eventually("new calls are refused", || spool.shared().refusing.load(Ordering::Relaxed)).await;
+    slot.settle(entry(&open, 3)).await.unwrap();
+    assert_eq!(closing.await.unwrap(), Left { calls: 0 });
+    assert_eq!(house.ledger().await[0].amount().unwrap().pico(), 3);
+}
+
+#[tokio::test]
+async fn an_entry_that_no_row_can_hold_is_put_aside() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let huge = intent();
+    let slot = spool.open(&huge).await.unwrap();
+    slot.settle(entry(&huge, i128::MAX)).await.unwrap();
+    call_once(&spool).await.unwrap();
+    assert_eq!(settler.close(LONG).await, Left { calls: 0 });
+    assert_eq!(house.ledger().await.len(), 1);
+    drop(spool);
+    assert_eq!(house.open_spool(10).1.quarantined, 1);
+}
+
+#[tokio::test]
+async fn sums_are_exact_beyond_64_bits() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    // 30 times 9.2 million dollars and one pico: far beyond what 64 bits of pico-USD hold.
+    let amount = 9_223_372_036_854_775_807 + 1;
+    for turn in 0..30 {
+        let mut open = intent();
+        open.call.tags = [("team".to_owned(), if turn < 10 { "red" } else { "blue" }.to_owned())].into();
+        open.call.key = (turn < 3).then(KeyId::new);
+        open.call.time = Timestamp(turn * 3_600_000_000);
+        let slot = spool.open(&open).await.unwrap();
+        let mut settled = entry(&open, amount);
+        settled.attempts[0].usage[UsageClass::WebSearch] = 2;
+        slot.settle(settled).await.unwrap();
+    }
+    let unpriced = intent();
+    let mut settled = entry(&unpriced, 0);
+    settled.attempts[0].amount = None;
+    spool.open(&unpriced).await.unwrap().settle(settled).await.unwrap();
+    assert_eq!(settler.close(LONG).await.calls, 0);
+
+    let ledger = house.db.ledger();
+    let all = ledger.usage(&UsageFilter::default(), &[]).await.unwrap();
+    assert_eq!((all.len(), all[0].calls, all[0].unpriced), (1, 31, 1));
+    assert_eq!(all[0].amount, Money::from_pico(30 * amount));
+    let usage = |calls: u64, searches: u64| -> Usage {
+        [(UsageClass::Input, 10 * calls), (UsageClass::Output, 2 * calls), (UsageClass::WebSearch, 2 * searches)]
+            .into_iter()
+            .collect()
+    };
+    assert_eq!(all[0].usage, usage(31, 30));
+
+    let teams = ledger.usage(&UsageFilter::default(), &[Dimension::Tag("team".to_owned())]).await.unwrap();
+    let teams: Vec<_> = teams.iter().map(|row| (row.group[0].as_deref(), row.amount.pico(), row.usage)).collect();
+    assert_eq!(teams, [
+        (None, 0, usage(1, 0)),
+        (Some("blue"), 20 * amount, usage(20, 20)),
+        (Some("red"), 10 * amount, usage(10, 10)),
+    ]);
+
+    let filter = UsageFilter { to: Some(Timestamp(86_400_000_000 * 9)), ..UsageFilter::default() };
+    let days = ledger.usage(&filter, &[Dimension::Day, Dimension::Outcome]).await.unwrap();
+    let days: Vec<_> = days.iter().map(|row| (row.group.clone(), row.calls)).collect();
+    let group = |day: &str| vec![Some(day.to_owned()), Some("ok".to_owned())];
+    assert_eq!(days, [(group("1970-01-01"), 24), (group("1970-01-02"), 6)]);
+    let hour = ledger.usage(&filter, &[Dimension::Hour]).await.unwrap().pop().unwrap();
+    assert_eq!(hour.group, [Some("1970-01-02T05:00:00Z".to_owned())]);
+
+    let keys = ledger.usage(&UsageFilter::default(), &[Dimension::Key]).await.unwrap();
+    let key: KeyId = keys[1].group[0].as_deref().unwrap().parse().unwrap();
+    let one = UsageFilter { key: Some(key), ..UsageFilter::default() };
+    assert_eq!(ledger.usage(&one, &[]).await.unwrap()[0].calls, 1);
+    let red = UsageFilter {
+        tag: Some(("team".to_owned(), "red".to_owned())),
+        project: Some("default".to_owned()),
+        model: Some("openai/gpt-6-sol".to_owned()),
+        outcome: Some(Outcome::Ok),
+        from: Some(Timestamp(3_600_000_000)),
+        ..UsageFilter::default()
+    };
+    assert_eq!(ledger.usage(&red, &[]).await.unwrap()[0].calls, 9);
+    let nobody = UsageFilter { principal: Some("nobody".to_owned()), ..UsageFilter::default() };
+    assert_eq!(ledger.usage(&nobody, &[]).await.unwrap()[0].calls, 0);
+    assert!(ledger.usage(&nobody, &[Dimension::Route]).await.unwrap().is_empty());
+}
+
+/// What can happen.
+#[derive(Debug, Clone)]
+enum Step {
+    Open,
+    Extend(usize),
+    Settle(usize),
+    Drop(usize),
+    BreakDisk,
+    MendDisk,
+    LockDatabase,
+    UnlockDatabase,
+    StopSettler,
+    /// The process ends as if killed: slots that are open never settle.
+    Restart,
+    Wait,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => Just(Step::Open),
+        3 => any::<usize>().prop_map(Step::Extend),
+        6 => any::<usize>().prop_map(Step::Settle),
+        2 => any::<usize>().prop_map(Step::Drop),
+        1 => Just(Step::BreakDisk),
+        2 => Just(Step::MendDisk),
+        1 => Just(Step::LockDatabase),
+        2 => Just(Step::UnlockDatabase),
+        1 => Just(Step::StopSettler),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Wait),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// What the ledger must say about a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Expected {
+    /// This very entry.
+    Entry(EntryId),
+    /// This entry, or the hold if the process ended before it could be written.
+    EntryOrHold(EntryId),
+    /// Charged at the hold.
+    Hold,
+    /// One entry, of either amount: whether the last attempt was sent was not known.
+    Any,
+    /// Nothing: it was refused.
+    Nothing,
+}
+
+type Open = (Intent, Box<dyn Slot>);
+
+struct World {
+    house: House,
+    spool: Spool,
+    settler: Option<Settler>,
+    locked: Option<Connection>,
+    open: Vec<Open>,
+    expected: BTreeMap<RequestId, Expected>,
+}
+
+impl World {
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Open => {
+                let intent = intent();
+                let id = intent.call.request_id;
+                match self.spool.open(&intent).await {
+                    Ok(slot) => {
+                        self.expected.insert(id, Expected::Hold);
+                        self.open.push((intent, slot));
+                    }
+                    Err(_) => {
+                        self.expected.insert(id, Expected::Nothing);
+                    }
+                }
+            }
+            Step::Extend(which) => {
+                if let Some((intent, mut slot)) = self.pick(which) {
+                    let next = further(&intent);
+                    if slot.extend(&next).await.is_err() {
+                        self.expected.insert(intent.call.request_id, Expected::Any);
+                    }
+                    self.open.push((next, slot));
+                }
+            }
+            Step::Settle(which) => {
+                if let Some((intent, slot)) = self.pick(which) {
+                    let entry = entry(&intent, 5);
+                    let (request, id) = (intent.call.request_id, entry.id);
+                    let expected = match slot.settle(entry).await {
+                        Ok(()) => Expected::Entry(id),
+                        Err(_) => Expected::EntryOrHold(id),
+                    };
+                    self.expected.insert(request, expected);
+                }
+            }
+            Step::Drop(which) => drop(self.pick(which)),
+            Step::BreakDisk => self.spool.execute("PRAGMA query_only = ON"),
+            Step::MendDisk => self.spool.execute("PRAGMA query_only = OFF"),
+            Step::LockDatabase => {
+                self.locked.get_or_insert_with(|| lock(&self.house));
+            }
+            Step::UnlockDatabase => self.locked = None,
+            Step::StopSettler => self.settler = None,
+            Step::Restart => {
+                self.settler = None;
+                self.spool.close();
+                self.open.clear();
+                self.spool = self.house.spool();
+                self.settler = Some(Settler::start(&self.house.db, &self.spool).unwrap());
+            }
+            Step::Wait => tokio::time::sleep(Duration::from_millis(250)).await,
+        }
+    }
+
+    fn pick(&mut self, which: usize) -> Option<Open> {
+        let count = self.open.len();
+        (count > 0).then(|| self.open.swap_remove(which % count))
+    }
+
+    fn check(&self, ledger: &[Entry]) {
+        let mut found: BTreeMap<RequestId, &Entry> = BTreeMap::new();
+        for entry in ledger {
+            assert!(found.insert(entry.call.request_id, entry).is_none(), "two entries for {}", entry.call.request_id);
+        }
+        for (request, expected) in &self.expected {
+            let entry = found.remove(request);
+            let amount = entry.and_then(Entry::amount).map(Money::pico);
+            let right = match expected {
+                Expected::Entry(id) => entry.is_some_and(|entry| entry.id == *id),
+                Expected::EntryOrHold(id) => entry.is_some_and(|entry| entry.id == *id) || amount == Some(HOLD),
+                Expected::Hold => amount == Some(HOLD),
+                Expected::Any => entry.is_some(),
+                Expected::Nothing => entry.is_none(),
+            };
+            assert!(right, "{request}: expected {expected:?}, found {entry:?}");
+        }
+        assert!(found.is_empty(), "entries of nobody's: {found:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #[test]
+    fn every_call_is_in_the_ledger_exactly_once(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let house = House::new().await;
+            let spool = house.spool();
+            let settler = Some(Settler::start(&house.db, &spool).unwrap());
+            let mut world =
+                World { house, spool, settler, locked: None, open: Vec::new(), expected: BTreeMap::new() };
+            for step in steps {
+                world.take(step).await;
+            }
+            for step in [Step::MendDisk, Step::UnlockDatabase, Step::Restart] {
+                world.take(step).await;
+            }
+            let left = world.settler.take().unwrap().close(LONG).await;
+            assert_eq!(left, Left { calls: 0 });
+            world.check(&world.house.ledger().await);
+        });
+    }
+}

@@ -1,0 +1,8 @@
+//! What only whole processes can show: `kill -9`, the lock, and a file that may not grow.
+//!
+//! The children are this test binary again, running one of the ignored tests below.
+
+mod child;
+mod disk;
+mod kill;
+mod lock;

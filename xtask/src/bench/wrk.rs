@@ -1,0 +1,168 @@
+//! Closed-loop load by `wrk`: as many whole calls as the proxy can take on so many connections.
+//!
+//! The warm-up compares every answer with the upstream's, byte for byte. The measured run leaves that out, since it
+//! would slow the load down; there `wrk` itself counts wrong statuses, broken and unanswered requests, and the
+//! upstream's own count must agree with the number of answers.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use super::child;
+use super::wire;
+
+const SCRIPT: &str = r#"
+local thread_of
+function setup(thread) thread_of = thread; thread:set("wrong", 0) end
+local function contents(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+function init(args)
+  wrk.method = "POST"
+  wrk.path = "/v1/chat/completions"
+  wrk.headers["content-type"] = "application/json"
+  wrk.headers["authorization"] = "Bearer " .. contents(args[1])
+  wrk.body = contents(args[2])
+  if args[3] then
+    local expected = contents(args[3])
+    response = function(status, headers, body)
+      if status ~= 200 or body ~= expected then wrong = wrong + 1 end
+    end
+  end
+end
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    '\n{"answers":%d,"micros":%d,"wrong":%d,"status":%d,"broken":%d,"silent":%d}\n',
+    summary.requests, summary.duration, thread_of:get("wrong"), e.status, e.connect + e.read + e.write, e.timeout))
+end
+"#;
+
+/// `wrk`, with its script and bodies written out.
+#[derive(Debug)]
+pub(crate) struct Wrk {
+    program: PathBuf,
+    folder: PathBuf,
+    core: usize,
+}
+
+/// Which call is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// 1 KB.
+    Small,
+    /// 32 KB.
+    Large,
+}
+
+/// Whether answers are compared with the upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Every byte; slower.
+    EveryByte,
+    /// Status and length.
+    Counts,
+}
+
+#[derive(Debug, Deserialize)]
+struct Summary {
+    answers: u64,
+    micros: u64,
+    wrong: u64,
+    status: u64,
+    broken: u64,
+    silent: u64,
+}
+
+/// What a run measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Calls {
+    /// Answers.
+    pub(crate) answers: u64,
+    /// How long it took.
+    pub(crate) time: Duration,
+}
+
+impl Wrk {
+    /// Finds `wrk` and writes its files into `folder`.
+    pub(crate) fn prepare(folder: &Path, core: usize) -> Result<Self> {
+        let program = super::find_program("wrk", "install it, on Debian by `apt-get install wrk`")?;
+        let wrk = Self { program, folder: folder.to_owned(), core };
+        let files = [
+            ("load.lua", SCRIPT.to_owned()),
+            ("small.json", wire::small_call()),
+            ("large.json", wire::large_call()),
+            ("answer.json", wire::whole_answer()),
+        ];
+        for (name, text) in files {
+            std::fs::write(wrk.folder.join(name), text)
+                .with_context(|| format!("{name} cannot be written"))?;
+        }
+        Ok(wrk)
+    }
+
+    /// The command for a run of `seconds`.
+    pub(crate) fn command(
+        &self,
+        target: SocketAddr,
+        key: &str,
+        (size, connections): (Size, u32),
+        care: Care,
+        seconds: u64,
+    ) -> Result<Command> {
+        let path = |name: &str| self.folder.join(name);
+        std::fs::write(path("key"), key).context("the key cannot be written")?;
+        let mut command = child::command(&self.program, Some(self.core))?;
+        command.args(["--threads", "1", "--timeout", "10s"]);
+        command.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
+        command.arg("--script").arg(path("load.lua")).arg(format!("http://{target}/")).arg("--");
+        command.arg(path("key"));
+        command.arg(path(if size == Size::Small { "small.json" } else { "large.json" }));
+        if care == Care::EveryByte {
+            command.arg(path("answer.json"));
+        }
+        Ok(command)
+    }
+
+    /// Runs it to its end. Any failed answer is an error.
+    pub(crate) async fn run(&self, command: Command, seconds: u64) -> Result<Calls> {
+        let output = child::output_of(command, "wrk", Duration::from_secs(seconds + 20)).await?;
+        read_summary(&output)
+    }
+}
+
+fn read_summary(output: &str) -> Result<Calls> {
+    let line = output.lines().find(|line| line.starts_with('{'));
+    let summary = line.with_context(|| format!("wrk printed no summary:\n{output}"))?;
+    let summary: Summary =
+        serde_json::from_str(summary).with_context(|| format!("not a summary: {summary}"))?;
+    let failed = summary.wrong + summary.status + summary.broken + summary.silent;
+    ensure!(failed == 0, "{failed} calls failed: {summary:?}");
+    ensure!(summary.answers > 0, "wrk got no answer:\n{output}");
+    Ok(Calls { answers: summary.answers, time: Duration::from_micros(summary.micros) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_fails_the_run() {
+        let summary = |status, wrong| {
+            format!(
+                "Running\n\n{{\"answers\":9,\"micros\":1000,\"wrong\":{wrong},\"status\":{status},\"broken\":0,\"silent\":0}}\n"
+            )
+        };
+        assert_eq!(read_summary(&summary(0, 0)).unwrap().answers, 9);
+        assert!(read_summary(&summary(1, 0)).is_err());
+        assert!(read_summary(&summary(0, 1)).is_err());
+        assert!(read_summary("Running").is_err());
+    }
+}
