@@ -86,7 +86,9 @@ impl Dialect {
     /// Writes a stream for a client.
     pub fn stream_encoder(self, context: ReplyContext) -> StreamEncoder {
         match self {
-            Self::OpenAiChat => StreamEncoder::OpenAiChat(Box::new(openai_chat::stream_encode::Encoder::new(context))),
+            Self::OpenAiChat => {
+                StreamEncoder::OpenAiChat(Box::new(openai_chat::stream_encode::Encoder::new(context)))
+            }
         }
     }
 
@@ -102,6 +104,13 @@ impl Dialect {
     pub fn error_body(self, error: &ApiError, request_id: &RequestId) -> (StatusCode, Bytes) {
         match self {
             Self::OpenAiChat => openai_chat::error::body(error, request_id),
+        }
+    }
+
+    /// A comment that keeps a quiet stream open, where the dialect's clients bear one; none where they do not.
+    pub const fn keep_alive(self) -> Option<&'static [u8]> {
+        match self {
+            Self::OpenAiChat => Some(b": keep-alive\n\n"),
         }
     }
 

@@ -12,14 +12,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use steelyard_core::{ApiError, ErrorCode};
 
-/// A JSON value that is carried as it was written. Equal if written equally.
+/// A JSON value that is carried as it was written, without the white space between its tokens, so that it fits
+/// into one line of a stream. Equal if written equally.
 #[derive(Clone)]
 pub struct Json(Box<RawValue>);
 
 impl Json {
     /// Checks that `text` is one JSON value.
     pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
-        RawValue::from_string(text.into()).map(Self)
+        RawValue::from_string(text.into()).map(Self::compact)
+    }
+
+    fn compact(raw: Box<RawValue>) -> Self {
+        match compact(raw.get()) {
+            Cow::Borrowed(_) => Self(raw),
+            Cow::Owned(text) => {
+                Self(RawValue::from_string(text).expect("JSON without its white space is JSON"))
+            }
+        }
     }
 
     /// The text of the value.
@@ -44,7 +54,7 @@ impl Json {
 
 impl From<&RawValue> for Json {
     fn from(raw: &RawValue) -> Self {
-        Self(raw.to_owned())
+        Self::compact(raw.to_owned())
     }
 }
 
@@ -70,8 +80,32 @@ impl Serialize for Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(Self)
+        Box::<RawValue>::deserialize(deserializer).map(Self::compact)
     }
+}
+
+/// A JSON text without the white space between its tokens.
+pub(crate) fn compact(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let (mut from, mut at, mut quoted) = (0, 0, false);
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' if quoted => at += 1,
+            b' ' | b'\n' | b'\r' | b'\t' if !quoted => {
+                out.push_str(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if from == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[from..]);
+    Cow::Owned(out)
 }
 
 /// Members that the canonical model has no name for, kept so that nothing is lost in silence.
@@ -101,7 +135,16 @@ impl Fault {
 
     /// A value of another type than the field takes.
     pub(crate) fn mistyped(at: &At<'_>, expected: &str, raw: &RawValue) -> Self {
-        Self::invalid(at, format!("`{at}` must be {expected}, not {}", kind_of(raw)))
+        let text = match (raw.get().as_bytes().first(), kind_of(raw)) {
+            (Some(b'-' | b'0'..=b'9'), _) => {
+                format!("`{at}` must be {expected}, not {}", raw.get().chars().take(40).collect::<String>())
+            }
+            (Some(b'"'), _) if expected == "a string" => {
+                format!("`{at}` holds an escape that is no character")
+            }
+            (_, kind) => format!("`{at}` must be {expected}, not {kind}"),
+        };
+        Self::invalid(at, text)
     }
 
     fn malformed(error: &serde_json::Error) -> Self {
@@ -274,7 +317,11 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     /// The member as a type; `expected` is how an error calls it.
-    pub(crate) fn opt<T: DeserializeOwned>(&mut self, name: &str, expected: &str) -> Result<Option<T>, Fault> {
+    pub(crate) fn opt<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        expected: &str,
+    ) -> Result<Option<T>, Fault> {
         let Some(raw) = self.take(name) else { return Ok(None) };
         match serde_json::from_str(raw.get()) {
             Ok(value) => Ok(Some(value)),
@@ -308,14 +355,15 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.opt(name, "a boolean")
     }
 
-    /// The member as a number in a range.
+    /// The member as a number in a range. Read by the standard library, which loses no digit.
     pub(crate) fn number(&mut self, name: &str, min: f64, max: f64) -> Result<Option<f64>, Fault> {
-        let value = self.opt::<f64>(name, "a number")?;
-        if value.is_some_and(|value| !(min..=max).contains(&value)) {
-            let at = self.at.field(name);
-            return Err(Fault::invalid(&at, format!("`{at}` must be between {min} and {max}")));
+        let Some(raw) = self.take(name) else { return Ok(None) };
+        let at = self.at.field(name);
+        match raw.get().parse::<f64>() {
+            Ok(value) if (min..=max).contains(&value) => Ok(Some(value)),
+            Ok(_) => Err(Fault::invalid(&at, format!("`{at}` must be between {min} and {max}"))),
+            Err(_) => Err(Fault::mistyped(&at, "a number", raw)),
         }
-        Ok(value)
     }
 
     /// The member as a whole number in a range.
@@ -428,5 +476,53 @@ impl<'w> Object<'w> {
 }
 
 fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    serde_json::to_writer(out, value).expect("strings, numbers and JSON serialise, and memory takes every byte");
+    serde_json::to_writer(out, value)
+        .expect("strings, numbers and JSON serialise, and memory takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carried_json_keeps_its_order_and_loses_its_white_space() {
+        let json = Json::parse("{ \"b\" : [ 1,\n 2 ] ,\t\"a\": \" \\\" { \" }").unwrap();
+        assert_eq!(json.get(), r#"{"b":[1,2],"a":" \" { "}"#);
+        assert_eq!(json, serde_json::from_str(json.get()).unwrap());
+        assert_eq!(compact("17"), Cow::Borrowed("17"));
+        assert!(Json::parse("{} {}").is_err());
+    }
+
+    #[test]
+    fn a_place_is_written_as_a_path() {
+        let (list, name) = (At::Root.field("messages"), "content".to_owned());
+        let message = list.index(2);
+        assert_eq!(message.field(&name).to_string(), "messages[2].content");
+        assert_eq!(At::Root.to_string(), "");
+    }
+
+    #[test]
+    fn fields_are_taken_once_and_the_rest_is_kept() {
+        let text = r#"{"a":1,"none":null,"b":"x","\u0063":{"d":[ ]}}"#;
+        let mut fields = Fields::of_text(text, &At::Root).unwrap();
+        assert_eq!(fields.count("a", 1, 1), Ok(Some(1)));
+        assert_eq!(fields.text("none"), Ok(None));
+        assert_eq!(fields.need_text("b"), Ok("x".into()));
+        let rest = fields.rest();
+        assert_eq!(rest.len(), 1);
+        assert_eq!(rest["c"].get(), r#"{"d":[]}"#);
+    }
+
+    #[test]
+    fn an_object_is_written_in_order_with_its_strings_escaped() {
+        let mut out = Vec::new();
+        Object::write(&mut out, |object| {
+            object.field("z", "a\n\"b\"");
+            object.null("y");
+            object.opt("x", None::<&u8>);
+            object.objects("list", [1, 2], |item, number| item.field("n", &number));
+            object.object("empty", |_| {});
+        });
+        assert_eq!(out, br#"{"z":"a\n\"b\"","y":null,"list":[{"n":1},{"n":2}],"empty":{}}"#);
+    }
 }

@@ -8,17 +8,17 @@
 //! Start reading at [`Dialect`]: every method names the file that does the work. One folder is one dialect.
 #![warn(missing_docs)]
 
-mod dialect;
 pub mod chat;
+mod dialect;
+mod error;
 pub mod event;
 mod facts;
-pub mod peek;
-pub mod splice;
-pub mod sse;
-mod error;
 pub mod json;
 pub mod openai_chat;
 pub mod openai_embeddings;
+pub mod peek;
+pub mod splice;
+pub mod sse;
 
 pub use chat::{ChatRequest, ChatResponse};
 pub use dialect::{Dialect, ReplyContext, StreamDecoder, StreamEncoder};

@@ -180,7 +180,10 @@ fn filled(inputs: Vec<EmbeddingsInput>, at: &At<'_>) -> Result<Vec<EmbeddingsInp
         return Err(Fault::invalid(at, "`input` holds nothing to embed: send text or token ids"));
     }
     if inputs.len() > 2048 {
-        return Err(Fault::invalid(at, format!("`input` holds {} texts: at most 2048 are allowed", inputs.len())));
+        return Err(Fault::invalid(
+            at,
+            format!("`input` holds {} texts: at most 2048 are allowed", inputs.len()),
+        ));
     }
     Ok(inputs)
 }
@@ -209,4 +212,69 @@ pub fn encode_response(response: &EmbeddingsResponse, encoding: VectorEncoding) 
         });
     });
     Bytes::from(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use EmbeddingsInput::{Text, Tokens};
+
+    #[test]
+    fn every_form_of_input_is_read() {
+        let read = |input: &str| {
+            decode_request(format!(r#"{{"model":"m","input":{input}}}"#).as_bytes())
+                .map(|request| request.input)
+        };
+        assert_eq!(read(r#""a""#).unwrap(), [Text("a".into())]);
+        assert_eq!(read(r#"["a","b"]"#).unwrap(), [Text("a".into()), Text("b".into())]);
+        assert_eq!(read("[1,2]").unwrap(), [Tokens(vec![1, 2])]);
+        assert_eq!(read("[[1],[2,3]]").unwrap(), [Tokens(vec![1]), Tokens(vec![2, 3])]);
+        for (wrong, param) in [
+            (r#""""#, "input"),
+            ("[]", "input"),
+            ("[[]]", "input"),
+            ("7", "input"),
+            (r#"["a",{}]"#, "input[1]"),
+            ("[-1]", "input[0]"),
+            ("null", "input"),
+        ] {
+            assert_eq!(read(wrong).unwrap_err().param.as_deref(), Some(param), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_request_is_peeked_and_decoded() {
+        let body = br#"{"input":"a","model":"m","encoding_format":"base64","dimensions":8,"user":"u","x":1}"#;
+        let found = peek_embeddings(body).unwrap();
+        assert_eq!((found.model.as_ref(), &body[found.model_at]), ("m", br#""m""#.as_slice()));
+        assert_eq!(found.bound, InputBound { bytes: body.len() as u64, media: 0, unknowable: false });
+        let request = decode_request(body).unwrap();
+        assert_eq!((request.encoding, request.dimensions), (VectorEncoding::Base64, Some(8)));
+        assert_eq!(request.extra.len(), 1);
+        assert!(peek_embeddings(br#"{"model":"m"}"#).is_err());
+        assert!(peek_embeddings(br#"{"model":"m","input":"a","model":"n"}"#).is_err());
+        assert!(decode_request(br#"{"model":"m","input":"a","encoding_format":"hex"}"#).is_err());
+    }
+
+    #[test]
+    fn vectors_are_written_in_both_encodings() {
+        let usage = [(UsageClass::Input, 3)].into_iter().collect();
+        let response = EmbeddingsResponse { model: "m".into(), vectors: vec![vec![0.5, -1.0]], usage };
+        let text = |encoding| String::from_utf8(encode_response(&response, encoding).to_vec()).unwrap();
+        assert_eq!(
+            text(VectorEncoding::Float),
+            r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,-1.0]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"#
+        );
+        assert!(text(VectorEncoding::Base64).contains(r#""embedding":"AAAAPwAAgL8=""#));
+        let facts = embeddings_usage(text(VectorEncoding::Float).as_bytes()).unwrap();
+        assert_eq!((facts.usage, facts.model.as_deref()), (Some(usage), Some("m")));
+    }
+
+    #[test]
+    fn what_is_no_list_of_embeddings_is_an_error() {
+        for body in ["", "[]", "{}", r#"{"data":{}}"#, r#"{"error":{"message":"no"}}"#, r#"{"data":[]} x"#] {
+            assert!(embeddings_usage(body.as_bytes()).is_err(), "{body}");
+        }
+        assert_eq!(embeddings_usage(br#"{"data":[]}"#).unwrap().usage, None);
+    }
 }

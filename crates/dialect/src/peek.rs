@@ -97,7 +97,10 @@ pub(crate) fn given(raw: Option<&RawValue>) -> Option<&RawValue> {
 }
 
 /// The model's name and the span of its JSON string.
-pub(crate) fn model<'a>(body: &'a [u8], raw: Option<&'a RawValue>) -> Result<(Cow<'a, str>, Range<usize>), Fault> {
+pub(crate) fn model<'a>(
+    body: &'a [u8],
+    raw: Option<&'a RawValue>,
+) -> Result<(Cow<'a, str>, Range<usize>), Fault> {
     let at = At::Root.field("model");
     let raw = given(raw).ok_or_else(|| Fault::missing(&at))?;
     let model = string(raw).ok_or_else(|| Fault::mistyped(&at, "a string", raw))?;

@@ -40,10 +40,9 @@ pub fn relay_body(body: &Bytes, model_at: Range<usize>, model: &str, usage: Inje
     }
     match usage {
         InjectUsage::No => {}
-        InjectUsage::AddOptions => edits.push(Edit {
-            at: after_model..after_model,
-            text: format!(r#","stream_options":{OPTIONS}"#),
-        }),
+        InjectUsage::AddOptions => {
+            edits.push(Edit { at: after_model..after_model, text: format!(r#","stream_options":{OPTIONS}"#) })
+        }
         InjectUsage::ExtendOptions(at) => edits.push(extend_options(body, at)),
     }
     if edits.is_empty() {
@@ -89,5 +88,62 @@ fn extend_options(body: &[u8], at: Range<usize>) -> Edit {
             let text = if empty { r#""include_usage":true"# } else { r#""include_usage":true,"# };
             Edit { at: at.start + 1..at.start + 1, text: text.into() }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openai_chat::peek::peek;
+
+    #[track_caller]
+    fn check(body: &str, model: &str, expected: &str) {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let found = peek(&body).unwrap();
+        let relayed = relay_body(&body, found.model_at.clone(), model, found.inject_usage());
+        assert_eq!(std::str::from_utf8(&relayed).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_model_is_replaced_where_it_stands() {
+        check(
+            r#"{"x":"model", "model" : "a" ,"messages":["a"]}"#,
+            "b",
+            r#"{"x":"model", "model" : "b" ,"messages":["a"]}"#,
+        );
+        check(r#"{"messages":[],"model":"\u0061"}"#, "a", r#"{"messages":[],"model":"a"}"#);
+        check(r#"{"messages":[],"model":"a\\b"}"#, "a\\b", r#"{"messages":[],"model":"a\\b"}"#);
+        check(r#"{"messages":[],"model":"a\\\\b"}"#, "a\\b", r#"{"messages":[],"model":"a\\b"}"#);
+        check(r#"{"messages":[],"model":"a"}"#, "ö\"\n", r#"{"messages":[],"model":"ö\"\n"}"#);
+    }
+
+    #[test]
+    fn usage_is_asked_for_where_a_stream_did_not() {
+        let usage = |options: &str, expected: &str| {
+            check(
+                &format!(r#"{{"stream_options":{options},"model":"a","stream":true,"messages":[]}}"#),
+                "a",
+                &format!(r#"{{"stream_options":{expected},"model":"a","stream":true,"messages":[]}}"#),
+            );
+        };
+        usage("null", OPTIONS);
+        usage("{}", OPTIONS);
+        usage("{ }", r#"{"include_usage":true }"#);
+        usage(r#"{"include_usage": false}"#, r#"{"include_usage": true}"#);
+        usage(r#"{"include_usage":null,"y":1}"#, r#"{"include_usage":true,"y":1}"#);
+        usage(r#"{ "y":{"include_usage":true}}"#, r#"{"include_usage":true, "y":{"include_usage":true}}"#);
+        usage(r#"{"include_usage":true}"#, r#"{"include_usage":true}"#);
+        check(
+            r#"{"model":"a","stream":true,"messages":[]}"#,
+            "b",
+            r#"{"model":"b","stream_options":{"include_usage":true},"stream":true,"messages":[]}"#,
+        );
+    }
+
+    #[test]
+    fn a_body_that_does_not_change_is_not_copied() {
+        let body = Bytes::from_static(br#"{"model":"a","messages":[],"stream":false}"#);
+        let relayed = relay_body(&body, 9..12, "a", InjectUsage::No);
+        assert_eq!(relayed.as_ptr(), body.as_ptr());
     }
 }

@@ -170,3 +170,67 @@ impl Lines {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(chunks: &[&[u8]]) -> Vec<(Option<String>, String)> {
+        let mut scanner = Scanner::default();
+        let mut found = Vec::new();
+        let mut keep = |event: Event<'_>| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            found.push((event.name.map(text), text(&event.data)));
+            Ok(())
+        };
+        for chunk in chunks {
+            scanner.push(chunk, &mut keep).unwrap();
+        }
+        scanner.finish(&mut keep).unwrap();
+        found
+    }
+
+    fn data(text: &str) -> Vec<String> {
+        let whole = events(&[text.as_bytes()]);
+        for at in 0..=text.len() {
+            let (head, tail) = text.as_bytes().split_at(at);
+            assert_eq!(events(&[head, tail]), whole, "{text:?} at {at}");
+        }
+        whole.into_iter().map(|(_, data)| data).collect()
+    }
+
+    #[test]
+    fn events_are_found_whatever_ends_their_lines() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text =
+                format!("data: a{end}{end}data:b{end}data:  c{end}{end}{end}: no{end}{end}data{end}{end}");
+            assert_eq!(data(&text), ["a", "b\n c", ""], "{end:?}");
+        }
+        assert_eq!(data("data: a\r\n\ndata: b\n\r\ndata: c\r\r\n"), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn comments_names_marks_and_unknown_fields_are_no_data() {
+        assert_eq!(data("\u{feff}data: a\n\n"), ["a"]);
+        assert_eq!(data(": hi\n\nid: 3\nretry: 1\n\nevent: x\n\n"), [""; 0]);
+        let named = events(&[b"event: done\n: c\ndata: 1\nfoo: 2\n\n"]);
+        assert_eq!(named, [(Some("done".into()), "1".into())]);
+    }
+
+    #[test]
+    fn an_event_that_no_blank_line_ended_is_offered_at_the_end() {
+        assert_eq!(data("data: a\n\ndata: b"), ["a", "b"]);
+        assert_eq!(data("data: a\n\n: b"), ["a"]);
+    }
+
+    #[test]
+    fn an_event_within_one_chunk_is_borrowed_and_one_too_long_is_refused() {
+        let mut scanner = Scanner::with_limit(8);
+        let whole = |event: Event<'_>| {
+            assert!(matches!(event.data, Cow::Borrowed(_)));
+            Ok(())
+        };
+        scanner.push(b"data: longer than eight\n\ndata: 12", whole).unwrap();
+        assert!(matches!(scanner.push(b"3", whole), Err(WireError::TooLong { limit: 8 })));
+    }
+}

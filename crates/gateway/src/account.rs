@@ -39,6 +39,8 @@ struct Open {
     offer: Arc<Offer>,
     losses: Vec<String>,
     request_bytes: u64,
+    /// Whether the last attempt may have been sent: its intent is durable.
+    sent: bool,
     clock: Clock,
 }
 
@@ -60,6 +62,7 @@ impl Account {
                 offer: Arc::clone(offer),
                 losses: Vec::new(),
                 request_bytes: plan.body.len() as u64,
+                sent: true,
                 clock: clock.clone(),
             }),
         })
@@ -69,9 +72,13 @@ impl Account {
     pub(crate) async fn next(&mut self, offer: &Arc<Offer>, attempt: Attempt) -> Result<(), LedgerError> {
         let open = self.open.as_mut().expect("an account is used until it is settled");
         open.intent.attempts.push(attempt);
+        open.sent = false;
         let extended = open.slot.extend(&open.intent).await;
         match extended {
-            Ok(()) => open.offer = Arc::clone(offer),
+            Ok(()) => {
+                open.offer = Arc::clone(offer);
+                open.sent = true;
+            }
             Err(_) => {
                 // It was not sent, so it is not an attempt.
                 open.intent.attempts.pop();
@@ -133,12 +140,13 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        if let Some(mut open) = self.open.take() {
-            if open.intent.attempts.last().is_some_and(|attempt| attempt.status == AttemptStatus::Open) {
-                open.charge(AttemptStatus::ClientGone, &Passed::default());
-            }
-            drop(open.settle(Outcome::ClientGone));
+        let Some(mut open) = self.open.take() else { return };
+        match open.intent.attempts.last_mut().filter(|attempt| attempt.status == AttemptStatus::Open) {
+            Some(_) if open.sent => open.charge(AttemptStatus::ClientGone, &Passed::default()),
+            Some(unsent) => unsent.settle_free(open.clock.now(), AttemptStatus::ClientGone),
+            None => {}
         }
+        drop(open.settle(Outcome::ClientGone));
     }
 }
 
@@ -155,8 +163,9 @@ impl Open {
             attempt.usage = counted(self.request_bytes, passed);
             attempt.basis = Some(Basis::Counted);
         }
-        if let Some(tier) = &passed.tier {
-            attempt.tier = tier.as_str().into();
+        // `default` and `auto` are the vendor's words for what the ledger calls `standard`.
+        if let Some(tier) = passed.tier.as_deref().filter(|tier| !matches!(*tier, "default" | "auto")) {
+            attempt.tier = tier.into();
         }
         // The price of the moment of dispatch, whatever has changed since.
         let Some(price) = self.offer.prices.at(attempt.started) else { return };

@@ -292,11 +292,8 @@ impl<'a> Dispatch<'a> {
                         offer.health.cool(now, wait.unwrap_or(Duration::from_secs(1)));
                         false
                     }
-                    Failure::Credentials => {
-                        offer.health.failed(now);
-                        true
-                    }
-                    Failure::NoModel | Failure::Caller => true,
+                    // Rest mends none of these, so they do not open the circuit.
+                    Failure::Credentials | Failure::NoModel | Failure::Caller => true,
                 }
             }
             Miss::Timeout(..) => {

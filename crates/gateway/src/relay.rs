@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
@@ -15,7 +15,7 @@ use steelyard_core::port::{BoxFuture, LedgerError};
 use steelyard_core::record::{AttemptStatus, Outcome};
 use steelyard_core::{ApiError, ErrorCode, RequestId};
 use steelyard_dialect::Dialect;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::account::{Account, Passed};
@@ -28,6 +28,9 @@ pub(crate) type Queue = Vec<Bytes>;
 
 /// Bytes that came in together go out together, up to this many.
 const MAX_BURST: usize = 64 << 10;
+
+/// A stream that is quiet for so long gets a comment, so that nothing between here and the client closes it.
+const BEAT: Duration = Duration::from_secs(15);
 
 /// How long an answer is read on after its client left, under `on_disconnect = "drain"`.
 pub(crate) const DRAIN_LIMIT: Duration = Duration::from_secs(60);
@@ -119,38 +122,69 @@ pub(crate) struct Ends {
     pub(crate) tasks: Tasks,
 }
 
-/// The idle and the total limit, on one timer. Passing bytes cost a look at the clock, not a new timer.
+/// The idle and the total limit and the beat of comments, on one timer. Passing bytes cost a look at the clock, not a
+/// new timer.
 pub(crate) struct Clocks {
     idle: Duration,
+    /// When the vendor last sent something.
     last: Instant,
+    /// When the client last got something.
+    beat: Instant,
     deadline: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
+/// What a timer says.
+enum Tick {
+    /// A limit was passed: its name, and how long nothing came.
+    Expired(&'static str, Duration),
+    /// The client has waited long enough for a sign of life.
+    Beat,
+}
+
 impl Clocks {
-    pub(crate) fn new(started: Instant, limits: &TimeoutSpec) -> Self {
+    pub(crate) fn new(started: std::time::Instant, limits: &TimeoutSpec) -> Self {
         let now = Instant::now();
-        let deadline = started + limits.total.0;
-        let first = deadline.min(now + limits.idle.0);
-        Self { idle: limits.idle.0, last: now, deadline, timer: Box::pin(tokio::time::sleep_until(first.into())) }
+        let mut clocks = Self {
+            idle: limits.idle.0,
+            last: now,
+            beat: now,
+            deadline: Instant::from_std(started) + limits.total.0,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+        };
+        let next = clocks.next();
+        clocks.timer.as_mut().reset(next);
+        clocks
     }
 
+    fn next(&self) -> Instant {
+        self.deadline.min(self.last + self.idle).min(self.beat + BEAT)
+    }
+
+    /// Something came, and goes on to the client.
     fn passed(&mut self) {
         self.last = Instant::now();
+        self.beat = self.last;
     }
 
-    /// Ready with the limit that was passed.
-    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<(&'static str, Duration)> {
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if now >= self.deadline {
-                return Poll::Ready(("total", self.deadline.duration_since(self.last)));
+                return Poll::Ready(Tick::Expired("total", now.duration_since(self.last)));
             }
             if now >= self.last + self.idle {
-                return Poll::Ready(("idle", self.idle));
+                return Poll::Ready(Tick::Expired("idle", self.idle));
             }
-            let next = self.deadline.min(self.last + self.idle);
-            self.timer.as_mut().reset(next.into());
+            let beats = now >= self.beat + BEAT;
+            if beats {
+                self.beat = now;
+            }
+            let next = self.next();
+            self.timer.as_mut().reset(next);
+            if beats {
+                return Poll::Ready(Tick::Beat);
+            }
         }
         Poll::Pending
     }
@@ -201,8 +235,13 @@ impl StreamBody {
                             if waiting > 0 {
                                 return Poll::Ready(self.burst());
                             }
-                            match self.clocks.poll_expired(cx) {
-                                Poll::Ready((limit, after)) => self.finish(Finish::Expired(limit, after)),
+                            match self.clocks.poll_tick(cx) {
+                                Poll::Ready(Tick::Expired(limit, after)) => self.finish(Finish::Expired(limit, after)),
+                                Poll::Ready(Tick::Beat) => {
+                                    if let Some(comment) = self.ends.dialect.keep_alive().filter(|_| !feed.mid_event()) {
+                                        return Poll::Ready(Some(Bytes::from_static(comment)));
+                                    }
+                                }
                                 Poll::Pending => return Poll::Pending,
                             }
                         }
@@ -341,4 +380,44 @@ async fn drain(mut feed: Feed, account: Account) {
     // What has not come by then is cut; what passed is charged either way.
     let _ = tokio::time::timeout(DRAIN_LIMIT, reading).await;
     account.abandon(&feed.passed());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Span;
+
+    fn limits(idle: u64, total: u64) -> TimeoutSpec {
+        let (idle, total) = (Span(Duration::from_secs(idle)), Span(Duration::from_secs(total)));
+        TimeoutSpec { idle, total, ..TimeoutSpec::default() }
+    }
+
+    async fn tick(clocks: &mut Clocks) -> Tick {
+        std::future::poll_fn(|cx| clocks.poll_tick(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_beats_until_a_limit_ends_it() {
+        let begun = Instant::now();
+        let mut clocks = Clocks::new(begun.into_std(), &limits(40, 3600));
+        assert!(matches!(tick(&mut clocks).await, Tick::Beat));
+        assert!(matches!(tick(&mut clocks).await, Tick::Beat));
+        assert_eq!(begun.elapsed().as_secs(), 30);
+        clocks.passed();
+        assert!(matches!(tick(&mut clocks).await, Tick::Beat));
+        assert_eq!(begun.elapsed().as_secs(), 45, "what passes is a sign of life too");
+        assert!(matches!(tick(&mut clocks).await, Tick::Beat));
+        assert!(matches!(tick(&mut clocks).await, Tick::Expired("idle", idle) if idle.as_secs() == 40));
+        assert_eq!(begun.elapsed().as_secs(), 70);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_total_limit_holds_however_much_passes() {
+        let begun = Instant::now();
+        let mut clocks = Clocks::new(begun.into_std(), &limits(40, 20));
+        assert!(matches!(tick(&mut clocks).await, Tick::Beat));
+        clocks.passed();
+        assert!(matches!(tick(&mut clocks).await, Tick::Expired("total", _)));
+        assert_eq!(begun.elapsed().as_secs(), 20);
+    }
 }

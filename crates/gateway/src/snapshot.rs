@@ -411,3 +411,6 @@ fn price_cells(price: &PriceSpec) -> Result<Vec<(UsageClass, UnitPrice)>, steely
         .filter_map(|(class, text)| text.map(|text| Ok((class, UnitPrice::from_usd_per_million(text)?))))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,7 @@ impl Client {
 
     async fn management(&self, request: RequestBuilder) -> anyhow::Result<Value> {
         let response = self.open(request.timeout(MANAGEMENT)).await?;
-        let bytes = response.bytes().await.map_err(|error| self.broken(error))?;
+        let bytes = response.bytes().await.map_err(|error| self.broken(&error))?;
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
@@ -115,7 +115,7 @@ impl Client {
 
     /// Sends a request; a refusal is an error, a good answer is left to be read.
     pub async fn open(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -143,7 +143,7 @@ impl Client {
         )
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+    fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
         let base = &self.base;
         let message = if error.is_connect() {
             format!("no server answers at {base}: start one with `steelyard serve`, or set STEELYARD_URL")
@@ -152,14 +152,22 @@ impl Client {
         } else {
             format!("the server at {base} broke off: see its log")
         };
-        anyhow::Error::new(error.without_url()).context(message)
+        with_cause(&error, &message)
     }
 
     /// What an answer that ends too early means.
-    pub fn broken(&self, error: reqwest::Error) -> anyhow::Error {
-        let message = format!("the answer of the server at {} broke off", self.base);
-        anyhow::Error::new(error.without_url()).context(message)
+    pub fn broken(&self, error: &reqwest::Error) -> anyhow::Error {
+        with_cause(error, &format!("the answer of the server at {} broke off", self.base))
     }
+}
+
+/// The message with the first cause of it all; what lies between says nothing to a person.
+fn with_cause(error: &reqwest::Error, message: &str) -> anyhow::Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    anyhow::anyhow!("{message} ({cause})")
 }
 
 /// A name as one segment of a path.

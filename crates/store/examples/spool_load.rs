@@ -6,7 +6,12 @@
 //! Every call opens, spins `WORK_US` of CPU (what the rest of a gateway would take), pauses `PAUSE_US` (the
 //! upstream) and settles. One runtime thread; bind the process to one core with `taskset` to see the contention
 //! that a small machine has.
-#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::cast_precision_loss, reason = "a measuring program")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a measuring program"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +21,7 @@ use std::time::{Duration, Instant};
 use steelyard_core::port::Ledger;
 use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Intent, Outcome};
 use steelyard_core::{Clock, KeyId, Money, RequestId, Usage, UsageClass};
+use steelyard_store::repo::{Dimension, UsageFilter};
 use steelyard_store::{DataDir, Db, Durability, Settler, Spool, SpoolOptions};
 
 /// The binary's allocator.
@@ -93,10 +99,15 @@ fn threads() -> BTreeMap<String, f64> {
     used
 }
 
-fn percentile(sorted: &[Duration], part: f64) -> Duration {
+/// Small, so that measuring takes little of the memory that is measured.
+fn nanos(time: Duration) -> u32 {
+    u32::try_from(time.as_nanos()).unwrap_or(u32::MAX)
+}
+
+fn percentile(sorted: &[u32], part: f64) -> Duration {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
     let index = ((sorted.len() - 1) as f64 * part) as usize;
-    sorted[index]
+    Duration::from_nanos(sorted[index].into())
 }
 
 fn memory() -> String {
@@ -112,7 +123,8 @@ fn main() {
     let (work, pause) = (Duration::from_micros(number(2, 0)), Duration::from_micros(number(3, 0)));
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let temporary = tempfile::tempdir_in(std::env::var("SPOOL_LOAD_DIR").unwrap_or_else(|_| ".".into())).unwrap();
+    let temporary =
+        tempfile::tempdir_in(std::env::var("SPOOL_LOAD_DIR").unwrap_or_else(|_| ".".into())).unwrap();
     let clock = Clock::System;
     let dir = DataDir::open(temporary.path()).unwrap();
     let (durability, key) = (Durability::Process, KeyId::new());
@@ -138,11 +150,14 @@ fn main() {
                 let (spool, left, clock) = (spool.clone(), Arc::clone(&left), clock.clone());
                 tokio::spawn(async move {
                     let (mut opens, mut settles) = (Vec::new(), Vec::new());
-                    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    while left
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                        .is_ok()
+                    {
                         let intent = intent(&clock, key);
                         let at = Instant::now();
                         let slot = spool.open(&intent).await.unwrap();
-                        opens.push(at.elapsed());
+                        opens.push(nanos(at.elapsed()));
                         let until = Instant::now() + work;
                         while Instant::now() < until {
                             std::hint::spin_loop();
@@ -155,7 +170,7 @@ fn main() {
                         let entry = entry(intent, &clock);
                         let at = Instant::now();
                         slot.settle(entry).await.unwrap();
-                        settles.push(at.elapsed());
+                        settles.push(nanos(at.elapsed()));
                     }
                     (opens, settles)
                 })
@@ -187,7 +202,7 @@ fn main() {
     println!(
         "{:.0} calls/s; all in the ledger {:.0} ms after the last call",
         calls as f64 / took.as_secs_f64(),
-        (moved - took).as_secs_f64() * 1e3
+        moved.saturating_sub(took).as_secs_f64() * 1e3
     );
     for (name, mut times) in [("open", opens), ("settle", settles)] {
         times.sort_unstable();
@@ -195,6 +210,10 @@ fn main() {
         println!("{name:<7} p50 {:?}  p99 {:?}  p99.9 {:?}  max {:?}", at(0.5), at(0.99), at(0.999), at(1.0));
     }
     println!("loaded: {}", memory());
+    let at = Instant::now();
+    let by = [Dimension::Day, Dimension::Model];
+    let rows = runtime.block_on(db.ledger().usage(&UsageFilter::default(), &by)).unwrap();
+    println!("usage by day and model of {} entries: {:?}", rows[0].calls, at.elapsed());
     let left = runtime.block_on(settler.close(Duration::from_secs(10)));
     assert_eq!(left.calls, 0);
     runtime.block_on(db.close());

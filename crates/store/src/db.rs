@@ -81,7 +81,7 @@ impl Db {
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(5))
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_with(options.clone().create_if_missing(true))
             .await?;
         sqlx::migrate!("./migrations/sqlite").run(&pool).await?;
@@ -137,9 +137,12 @@ impl Db {
     }
 }
 
-/// Whether the statement failed because a unique name is taken.
-pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+/// The error of a statement that fails when a name is taken.
+pub(crate) fn taken_or(error: sqlx::Error, what: &'static str, name: &str) -> StoreError {
+    if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+        return StoreError::AlreadyExists { what, name: name.to_owned() };
+    }
+    error.into()
 }
 
 /// A stored id.

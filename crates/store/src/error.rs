@@ -64,7 +64,7 @@ impl StoreError {
         Self::File { action, path: path.to_owned(), source }
     }
 
-    pub(crate) fn not_found(what: &'static str, name: impl ToString) -> Self {
+    pub(crate) fn not_found(what: &'static str, name: impl std::fmt::Display) -> Self {
         Self::NotFound { what, name: name.to_string() }
     }
 
@@ -86,7 +86,11 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
             _ => false,
         };
-        if damaged { Self::corrupt("the database", error) } else { Self::Unavailable { source: error.into() } }
+        if damaged {
+            Self::corrupt("the database", error)
+        } else {
+            Self::Unavailable { source: error.into() }
+        }
     }
 }
 

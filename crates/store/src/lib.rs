@@ -25,13 +25,13 @@
 #![warn(missing_docs)]
 
 pub mod data_dir;
+pub mod db;
 pub mod error;
 pub mod key;
-pub mod db;
 mod record;
 pub mod repo;
-pub mod spool;
 pub mod settle;
+pub mod spool;
 #[cfg(test)]
 mod testing;
 

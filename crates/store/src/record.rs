@@ -191,7 +191,8 @@ impl Out {
     }
 
     fn call(&mut self, call: &CallFacts) {
-        let CallFacts { request_id, time, project, key, principal, route, dialect, endpoint, stream, tags } = call;
+        let CallFacts { request_id, time, project, key, principal, route, dialect, endpoint, stream, tags } =
+            call;
         self.bytes(tag::REQUEST, request_id.as_bytes());
         self.signed(tag::TIME, time.0.into());
         self.text(tag::PROJECT, project);
@@ -308,10 +309,7 @@ impl Out {
     /// Seven bits a byte, the lowest first; all bytes but the last have the eighth bit set.
     fn number(&mut self, number: u128) {
         // Nearly every number fits 64 bits, where shifting is much cheaper.
-        let mut low = match u64::try_from(number) {
-            Ok(low) => low,
-            Err(_) => return self.large(number),
-        };
+        let Ok(mut low) = u64::try_from(number) else { return self.large(number) };
         while low >= 0x80 {
             self.0.push(low.to_le_bytes()[0] | 0x80);
             low >>= 7;

@@ -228,7 +228,8 @@ impl Mover {
         let entries = self.reader.entries(self.position, BATCH)?;
         let Some(last) = entries.last() else { return Ok(0) };
         let (last, count) = (last.seq, entries.len());
-        let rows = self.decode(entries);
+        let spool = &self.spool;
+        let rows = entries.into_iter().filter_map(|entry| decode(spool, entry));
         let new = self.runtime.block_on(self.target.insert(rows))?;
         self.position = last;
         self.spool.moved(last, count as u64);
@@ -237,19 +238,6 @@ impl Mover {
         metrics::gauge!("steelyard_spool_waiting").set(self.spool.health().waiting as f64);
         tracing::trace!(count, new, "entries are in the ledger");
         Ok(count)
-    }
-
-    fn decode(&self, entries: Vec<Waiting>) -> Vec<Row> {
-        let rows = entries.into_iter().filter_map(|entry| match Row::decode(entry.body) {
-            Ok(row) => Some(row),
-            Err(error) => {
-                let seq = entry.seq;
-                tracing::error!(%error, seq, "an entry in the spool cannot be moved into the ledger; it is put aside");
-                self.spool.quarantine(seq, error.to_string());
-                None
-            }
-        });
-        rows.collect()
     }
 
     /// Logs and shows a change of state, once.
@@ -268,6 +256,17 @@ impl Mover {
         }
         *failing = error.map(|error| describe(&error));
     }
+}
+
+/// Puts an entry aside that can never be moved, so that it does not hold up the others.
+fn decode(spool: &Spool, entry: Waiting) -> Option<Row> {
+    let seq = entry.seq;
+    Row::decode(entry.body)
+        .inspect_err(|error| {
+            tracing::error!(%error, seq, "an entry in the spool cannot be moved into the ledger; it is put aside");
+            spool.quarantine(seq, error.to_string());
+        })
+        .ok()
 }
 
 /// An error with its causes.
@@ -289,7 +288,7 @@ struct Target {
 
 impl Target {
     /// Adds the rows in one transaction, connecting first where that is needed; returns how many were new.
-    async fn insert(&mut self, rows: Vec<Row>) -> Result<u64, StoreError> {
+    async fn insert(&mut self, rows: impl Iterator<Item = Row>) -> Result<u64, StoreError> {
         // SQLite goes on writing into a deleted file, and what is written there is lost.
         let file = file_id(self.db.path())?;
         if self.connection.as_ref().is_some_and(|(_, connected)| *connected != file) {
@@ -312,7 +311,10 @@ type FileId = (u64, u64);
 fn file_id(path: &Path) -> Result<FileId, StoreError> {
     let metadata = std::fs::metadata(path).map_err(|error| StoreError::file("find", path, error))?;
     #[cfg(unix)]
-    return Ok((std::os::unix::fs::MetadataExt::dev(&metadata), std::os::unix::fs::MetadataExt::ino(&metadata)));
+    return Ok((
+        std::os::unix::fs::MetadataExt::dev(&metadata),
+        std::os::unix::fs::MetadataExt::ino(&metadata),
+    ));
     #[cfg(not(unix))]
     return Ok((0, u64::from(metadata.is_file())));
 }

@@ -323,8 +323,11 @@ impl Steelyard {
 }
 
 fn spawn(binary: &Path, home: &Path, environment: &[(String, String)]) -> Child {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(home.join("log.txt"));
-    let log = log.expect("a log file can be opened");
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(home.join("log.txt"));
+    let mut file = file.expect("a log file can be opened");
+    // By way of a pipe, so that what limits the server's own files does not limit its log.
+    let (mut reader, log) = std::io::pipe().expect("a pipe can be made");
+    std::thread::spawn(move || std::io::copy(&mut reader, &mut file));
     let mut command = Command::new(binary);
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--config"])
@@ -340,7 +343,7 @@ fn spawn(binary: &Path, home: &Path, environment: &[(String, String)]) -> Child 
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .current_dir(home)
         .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a file handle can be cloned"))
+        .stdout(log.try_clone().expect("a pipe can be cloned"))
         .stderr(log)
         .kill_on_drop(true);
     start(&mut command)
@@ -364,6 +367,8 @@ impl Drop for Steelyard {
         // It may have ended already; then there is nothing to kill.
         let _ = self.child.start_kill();
         if std::thread::panicking() {
+            // What it said last is still on its way through the pipe.
+            std::thread::sleep(Duration::from_millis(100));
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
             let tail = &lines[lines.len().saturating_sub(200)..];

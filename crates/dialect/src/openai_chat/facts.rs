@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::error::{UpstreamFault, WireError};
 use crate::facts::ReplyFacts;
-use crate::json::{Fault, At, string, utf8};
+use crate::json::{At, Fault, string, utf8};
 use crate::openai_chat::usage;
 
 /// An answer or a chunk, by its spans.
@@ -79,7 +79,8 @@ pub(crate) fn fault(raw: &RawValue) -> Option<UpstreamFault> {
         #[serde(borrow)]
         code: Option<&'a RawValue>,
     }
-    let shown = |raw: &RawValue| string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned);
+    let shown =
+        |raw: &RawValue| string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned);
     match raw.get() {
         "null" | "false" | "\"\"" | "{}" => None,
         object if object.starts_with('{') => {
@@ -103,8 +104,11 @@ pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
     let Some(choices) = &sighting.choices else {
         return Err(Fault::missing(&At::Root.field("choices")).into());
     };
-    let content_bytes =
-        choices.iter().filter_map(|choice| choice.message).map(|raw| text_bytes(raw.get().as_bytes()).0).sum();
+    let content_bytes = choices
+        .iter()
+        .filter_map(|choice| choice.message)
+        .map(|raw| text_bytes(raw.get().as_bytes()).0)
+        .sum();
     Ok(ReplyFacts {
         usage: sighting.usage(),
         model: sighting.model(),
@@ -189,5 +193,50 @@ fn escape_bytes(escape: &[u8]) -> (usize, usize) {
         [_, b'u', b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] => (2, 6),
         [_, b'u', ..] => (3, 6),
         _ => (1, 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_text_is_counted_in_utf8_wherever_it_stands() {
+        for (json, bytes) in [
+            ("{}", 0),
+            (r#"{"role":"assistant","content":""}"#, 0),
+            (r#"{"content":"abc"},"finish_reason":"stop""#, 3),
+            (r#"{"content":"\n\"\u00e4\u79e4\ud83e\uddc2\u0001"}"#, 2 + 2 + 3 + 4 + 1),
+            (r#"{"content":"ä秤🧂"}"#, 9),
+            (r#"{"content":null,"reasoning_content":"12","refusal":"345"}"#, 5),
+            (
+                r#"{"tool_calls":[{"index":0,"id":"call","type":"function","function":{"name":"f","arguments":"{}"}}]}"#,
+                3,
+            ),
+            (
+                r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"ab"}]},{"type":"text","text":"c"}]}"#,
+                3,
+            ),
+            (r#"{"audio":{"id":"a","data":"AAAA","transcript":"hey"}}"#, 3),
+            (r#"{"content":"unclosed"#, 8),
+            (r#"{"content":"cut\"#, 4),
+        ] {
+            assert_eq!(text_bytes(json.as_bytes()).0, bytes, "{json}");
+        }
+        assert_eq!(text_bytes(br#"{"a":{"b":[]}},"c":1"#).1, 14);
+    }
+
+    #[test]
+    fn a_vendors_error_is_read_in_any_form() {
+        let read = |json: &str| fault(serde_json::from_str(json).unwrap());
+        assert_eq!(read("null"), None);
+        assert_eq!(read("{}"), None);
+        let full = read(r#"{"message":"slow down","type":"requests","code":429}"#).unwrap();
+        assert_eq!(
+            (full.message.as_str(), full.kind.as_deref(), full.code.as_deref()),
+            ("slow down", Some("requests"), Some("429"))
+        );
+        assert_eq!(read(r#""overloaded""#).unwrap().message, "overloaded");
+        assert_eq!(read(r#"{"detail":1}"#).unwrap().message, r#"{"detail":1}"#);
     }
 }

@@ -12,15 +12,15 @@
 //! | `usage` | OpenAI's overlapping token counts and our disjoint classes |
 //! | `error` | errors as OpenAI's clients expect them |
 
+pub(crate) mod error;
+pub(crate) mod facts;
 pub(crate) mod peek;
-pub(crate) mod request;
 pub(crate) mod reply;
+pub(crate) mod request;
 pub mod stream_decode;
 pub mod stream_encode;
 pub mod tap;
-pub(crate) mod facts;
 pub(crate) mod usage;
-pub(crate) mod error;
 
 use crate::chat::FinishReason;
 

@@ -118,11 +118,17 @@ fn is_inline(text: &[u8]) -> bool {
     }
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let url = if text.starts_with('{') {
-        serde_json::Deserializer::from_str(text).into_iter::<Image<'_>>().next().and_then(Result::ok).map(|image| image.url)
+        serde_json::Deserializer::from_str(text)
+            .into_iter::<Image<'_>>()
+            .next()
+            .and_then(Result::ok)
+            .map(|image| image.url)
     } else {
         serde_json::Deserializer::from_str(text).into_iter::<&RawValue>().next().and_then(Result::ok)
     };
-    url.is_some_and(|url| url.get().as_bytes().get(1..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:")))
+    url.is_some_and(|url| {
+        url.get().as_bytes().get(1..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"data:"))
+    })
 }
 
 /// Whether a letter or an underscore is written as `\u00xx`.
@@ -133,4 +139,69 @@ fn hides_keys(text: &[u8]) -> bool {
         Some([b'7', low]) => low.is_ascii_digit() || low.eq_ignore_ascii_case(&b'a'),
         _ => false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn bound(messages: &str, media: u64, unknowable: bool) {
+        let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
+        let found = peek(body.as_bytes()).unwrap().bound;
+        assert_eq!(found, InputBound { bytes: body.len() as u64, media, unknowable }, "{messages}");
+    }
+
+    #[test]
+    fn inline_media_are_counted_and_distant_ones_have_no_bound() {
+        bound("[]", 0, false);
+        bound(
+            r#"[{"content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AA"}}]}]"#,
+            1,
+            false,
+        );
+        bound(
+            r#"[{"image_url" : { "detail":"url", "url" :"DATA:image\/png;base64,AA"} },{"image_url":"data:,"}]"#,
+            2,
+            false,
+        );
+        bound(r#"[{"type":"input_audio","input_audio":{"data":"AA"}}]"#, 1, false);
+        bound(r#"[{"image_url":{"url":"https://example.com/a.png"}}]"#, 0, true);
+        bound(r#"[{"image_url":"https://example.com/a.png"}]"#, 0, true);
+        bound(r#"[{"image_url":{"url":"data:image/png;base64,AA","url":"https://example.com"}}]"#, 0, true);
+        bound(r#"[{"image_url":{"file_id":"f"}}]"#, 0, true);
+        bound(r#"[{"type":"file","file":{"file_id":"f"}}]"#, 0, true);
+        bound(r#"[{"audio":{"id":"a"}}]"#, 0, true);
+        bound(r#"[{"type":"video_url","video_url":{"url":"x"}}]"#, 0, true);
+    }
+
+    #[test]
+    fn words_in_a_text_are_no_media() {
+        bound(r#"[{"content":"\"image_url\":{\"url\":\"https://example.com\"} \"file\":{"}]"#, 0, false);
+        bound(r#"[{"content":"https://example.com"},{"audio":null},{"type":"image_url"}]"#, 0, false);
+    }
+
+    #[test]
+    fn a_hidden_key_has_no_bound_and_usual_escapes_do() {
+        bound(r#"[{"im\u0061ge_url":{"url":"https://example.com"}}]"#, 0, true);
+        bound(r#"[{"image\u005Furl":{"url":"https://example.com"}}]"#, 0, true);
+        bound(r#"[{"content":"\u003cb\u003e \u0026 \u0022 \u00e9 \u007f \u0000 \u79e4 \u0060"}]"#, 0, false);
+    }
+
+    #[test]
+    fn the_rest_of_the_request_is_read() {
+        let body = br#"{"stream":true,"n":3,"max_tokens":5,"store":true,"max_completion_tokens":4,
+            "stream_options":{"include_usage":true},"model":"a\u002Fb","messages":[],"web_search_options":{}}"#;
+        let found = peek(body).unwrap();
+        assert_eq!(found.model, "a/b");
+        assert_eq!(&body[found.model_at.clone()], br#""a\u002Fb""#);
+        assert!(found.stream && found.include_usage && found.stateful && found.bound.unknowable);
+        assert_eq!((found.output_cap, found.choices), (Some(5), 3));
+        let none =
+            peek(br#"{"model":"a","messages":[],"stream":null,"max_tokens":null,"stream_options":null}"#)
+                .unwrap();
+        assert!(!none.stream && !none.include_usage && !none.stateful);
+        assert_eq!((none.output_cap, none.choices), (None, 1));
+        assert!(none.stream_options_at.is_some());
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::chat::{ChatResponse, Choice, FinishReason, Logprobs, Message, Part, Role, ToolCall, ToolInput};
 use crate::dialect::ReplyContext;
 use crate::error::WireError;
-use crate::json::{At, Fault, Fields, Object, elements, string, utf8};
+use crate::json::{At, Fault, Fields, Object, compact, elements, string, utf8};
 use crate::openai_chat::request::encode::said;
 use crate::openai_chat::{facts, usage};
 
@@ -115,7 +115,7 @@ fn arguments(call: &mut Fields<'_, '_>) -> ToolInput {
 
 /// Arguments are a string that holds JSON; where a vendor sends the JSON itself, it is that string.
 pub(crate) fn argument_text(raw: &RawValue) -> String {
-    string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned)
+    string(raw).unwrap_or_else(|| compact(raw.get())).into_owned()
 }
 
 /// A piece of `content`.
@@ -154,7 +154,9 @@ pub(crate) fn pieces(raw: &RawValue) -> Vec<Piece> {
             Some("thinking") => {
                 let inner = part.take("thinking").map(pieces).unwrap_or_default();
                 found.extend(inner.into_iter().map(|piece| match piece {
-                    Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) => Piece::Reasoning(text),
+                    Piece::Text(text) | Piece::Reasoning(text) | Piece::Refusal(text) => {
+                        Piece::Reasoning(text)
+                    }
                 }));
             }
             _ => {}
@@ -192,28 +194,20 @@ fn write_choice(object: &mut Object<'_>, choice: &Choice) {
 
 /// The content of an answer is one string or null, never parts, and `refusal` is always there.
 fn write_content(object: &mut Object<'_>, message: &Message) {
-    let mut flat = Message { role: Role::Assistant, ..Message::default() };
     let mut text = String::new();
-    let mut refused = false;
+    let mut parts = Vec::new();
     for part in &message.content {
         match part {
             Part::Text { text: more, .. } => text.push_str(more),
-            other => {
-                refused |= matches!(other, Part::Refusal { .. });
-                flat.content.push(other.clone());
-            }
+            other => parts.push(other.clone()),
         }
     }
-    let silent = flat.content.iter().any(|part| matches!(part, Part::ToolCall(_) | Part::Refusal { .. }));
-    if !text.is_empty() {
-        flat.content.insert(0, Part::text(text));
-        said(object, &flat);
-    } else if silent {
-        said(object, &flat);
-    } else {
-        flat.content.insert(0, Part::text(""));
-        said(object, &flat);
+    let refused = parts.iter().any(|part| matches!(part, Part::Refusal { .. }));
+    let called = parts.iter().any(|part| matches!(part, Part::ToolCall(_)));
+    if !text.is_empty() || !(refused || called) {
+        parts.push(Part::text(text));
     }
+    said(object, &Message { role: Role::Assistant, content: parts, ..Message::default() });
     if !refused {
         object.null("refusal");
     }

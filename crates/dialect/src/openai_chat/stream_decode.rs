@@ -33,7 +33,11 @@ impl Decoder {
 
     pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let state = &mut self.state;
-        self.scanner.finish(|event| state.take(&event, out))?;
+        // An unfinished event that cannot be read is the sign of a stream that broke off inside it.
+        self.scanner.finish(|event| state.take(&event, out)).map_err(|error| match error {
+            WireError::Garbage(_) => WireError::Cut,
+            other => other,
+        })?;
         state.end(out)
     }
 }
@@ -157,8 +161,9 @@ impl State {
             out.extend(self.usage.take().map(StreamEvent::Usage));
             return Ok(());
         }
-        let chunk: Chunk = serde_json::from_slice(&event.data)
-            .map_err(|error| Fault::invalid(&At::Root, format!("an event is no chunk of a completion: {error}")))?;
+        let chunk: Chunk = serde_json::from_slice(&event.data).map_err(|error| {
+            Fault::invalid(&At::Root, format!("an event is no chunk of a completion: {error}"))
+        })?;
         if let Some(fault) = chunk.error.as_ref().and_then(|error| facts::fault(error.raw())) {
             return Err(WireError::Upstream(fault));
         }
@@ -166,13 +171,15 @@ impl State {
     }
 
     fn chunk(&mut self, chunk: Chunk, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
-        let text = |json: Option<Json>| json.and_then(|json| json.as_string()).filter(|text| !text.is_empty());
+        let text =
+            |json: Option<Json>| json.and_then(|json| json.as_string()).filter(|text| !text.is_empty());
         let (id, model) = (text(chunk.id), text(chunk.model));
         let choices = chunk.choices.unwrap_or_default();
         // A chunk that only announces filter results names no model yet.
         if !self.started && (model.is_some() || !choices.is_empty()) {
             self.started = true;
-            let (service_tier, system_fingerprint) = (text(chunk.service_tier), text(chunk.system_fingerprint));
+            let (service_tier, system_fingerprint) =
+                (text(chunk.service_tier), text(chunk.system_fingerprint));
             out.push(StreamEvent::Start { id, model, service_tier, system_fingerprint });
         }
         for (number, choice) in choices.into_iter().enumerate() {

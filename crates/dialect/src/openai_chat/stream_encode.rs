@@ -61,7 +61,8 @@ impl Encoder {
                     self.custom.insert((*choice, *call));
                 }
                 let (kind, member) = if *custom { ("custom", "input") } else { ("function", "arguments") };
-                self.delta(*choice, out, |delta| {
+                self.begin(*choice, None, out);
+                self.send(*choice, out, |delta| {
                     delta.objects("tool_calls", [call], |object, call| {
                         object.field("index", call);
                         object.field("id", id);
@@ -84,7 +85,7 @@ impl Encoder {
                 });
             }
             StreamEvent::Logprobs { choice, logprobs } => {
-                self.begin(*choice, out);
+                self.begin(*choice, Some(""), out);
                 self.chunk(out, |chunk| {
                     chunk.objects("choices", [choice], |object, choice| {
                         object.field("index", choice);
@@ -95,7 +96,7 @@ impl Encoder {
                 });
             }
             StreamEvent::Finish { choice, reason } => {
-                self.begin(*choice, out);
+                self.begin(*choice, Some(""), out);
                 self.chunk(out, |chunk| {
                     chunk.objects("choices", [choice], |object, choice| {
                         object.field("index", choice);
@@ -121,19 +122,19 @@ impl Encoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// Sends the role, once for each choice.
-    fn begin(&mut self, choice: u32, out: &mut BytesMut) {
+    /// Sends the role, once for each choice. `content` is null where the choice begins with a tool call.
+    fn begin(&mut self, choice: u32, content: Option<&str>, out: &mut BytesMut) {
         if self.begun.insert(choice) {
             self.send(choice, out, |delta| {
                 delta.field("role", "assistant");
-                delta.field("content", "");
+                delta.field("content", &content);
                 delta.null("refusal");
             });
         }
     }
 
     fn delta(&mut self, choice: u32, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
-        self.begin(choice, out);
+        self.begin(choice, Some(""), out);
         self.send(choice, out, fill);
     }
 

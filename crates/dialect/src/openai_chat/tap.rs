@@ -306,7 +306,8 @@ impl StreamTap {
     fn judge(&mut self, block: &[u8]) -> Verdict {
         // Nearly every event is one line that begins so; the marks are then searched in the block itself.
         let single = block.strip_prefix(b"data: ").or_else(|| block.strip_prefix(b"data:"));
-        let single = single.map(<[u8]>::trim_ascii_end).filter(|data| memchr::memchr2(b'\n', b'\r', data).is_none());
+        let single =
+            single.map(<[u8]>::trim_ascii_end).filter(|data| memchr::memchr2(b'\n', b'\r', data).is_none());
         if let Some(data) = single {
             let mark = self.marks.usage.find(data);
             let null_usage = mark.and_then(|mark| null_usage(data, mark));
@@ -345,7 +346,8 @@ impl Marks {
         let rest = &data[start + self.choice.needle().len()..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let Some(delta) = rest[digits..].strip_prefix(b",\"delta\":") else { return false };
-        let Some(index) = std::str::from_utf8(&rest[..digits]).ok().and_then(|digits| digits.parse().ok()) else {
+        let Some(index) = std::str::from_utf8(&rest[..digits]).ok().and_then(|digits| digits.parse().ok())
+        else {
             return false;
         };
         let (bytes, end) = text_bytes(delta);
@@ -531,5 +533,63 @@ impl<'f> Passing<'f> {
         }
         self.flush(self.end);
         Some(self.copy.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_too_long_to_carry_goes_on_unread() {
+        for hide_usage in [false, true] {
+            let mut tap = StreamTap::with_limit(hide_usage, 16);
+            let mut out = Vec::new();
+            for frame in ["data: {\"a\":", "\"0123456789\"", "}\n", "\ndata: [DO", "NE]\n\n"] {
+                tap.push(Bytes::from_static(frame.as_bytes()), &mut out).unwrap();
+            }
+            assert_eq!(out.concat(), b"data: {\"a\":\"0123456789\"}\n\n");
+            assert_eq!(tap.take_terminal().as_deref(), Some(b"data: [DONE]\n\n".as_slice()));
+            assert_eq!(tap.facts().unreadable_events, 1);
+        }
+    }
+
+    #[test]
+    fn a_null_usage_is_cut_only_at_the_top_level() {
+        for (data, rest) in [
+            (r#"{"a":1,"usage":null}"#, Some(r#"{"a":1}"#)),
+            (r#"{"usage":null,"a":1}"#, Some(r#"{"a":1}"#)),
+            (r#"{"usage":null}"#, Some("{}")),
+            (r#"{"a":1 , "usage" : null , "b":"}\"{"}"#, Some(r#"{"a":1  , "b":"}\"{"}"#)),
+            (r#"{"a":{"usage":null}}"#, None),
+            (r#"{"a":{"usage":null},"b":[{}]}"#, None),
+            (r#"{"usage":{}}"#, None),
+            (r#"{"usage":nullx"#, None),
+        ] {
+            let mark = memmem::find(data.as_bytes(), b"\"usage\"").unwrap();
+            let cut = null_usage(data.as_bytes(), mark);
+            let left = cut.map(|cut| [&data[..cut.start], &data[cut.end..]].concat());
+            assert_eq!(left.as_deref(), rest, "{data}");
+        }
+    }
+
+    #[test]
+    fn a_plain_delta_is_read_without_parsing_and_anything_else_is_parsed() {
+        let marks = StreamTap::new(false).marks;
+        let mut read = Reading::default();
+        read.facts.model = Some("m".into());
+        let plain = br#"{"id":"x","choices":[{"index":3,"delta":{"content":"abc"},"logprobs":null,"finish_reason":null}]}"#;
+        assert!(marks.glance(plain, &mut read));
+        assert_eq!((read.seen, read.facts.content_bytes, read.facts.content_events), (1 << 3, 3, 1));
+        for odd in [
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"delta":{"content":"a"},"index":0,"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"#,
+            r#"{"error":{"message":"m"}}"#,
+        ] {
+            assert!(!marks.glance(odd.as_bytes(), &mut read), "{odd}");
+        }
     }
 }

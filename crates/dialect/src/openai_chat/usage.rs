@@ -57,7 +57,11 @@ fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     }
     Ok(match Count::deserialize(deserializer)? {
         Count::Whole(count) => count,
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, as wanted")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "`as` saturates, as wanted"
+        )]
         Count::Other(count) => count as u64,
         Count::Nothing => 0,
     })
@@ -100,12 +104,11 @@ pub(crate) fn decode(text: &str) -> Option<Usage> {
 /// Writes the members of a `usage` object.
 pub(crate) fn encode(usage: &Usage, object: &mut Object<'_>) {
     use UsageClass::{
-        AudioCacheRead, AudioIn, AudioOut, CacheRead, CacheWrite1h, CacheWrite5m, CacheWrite12h, ImageCacheRead,
-        ImageIn, ImageOut, Input, Output, Reasoning, VideoIn,
+        AudioCacheRead, AudioIn, AudioOut, CacheRead, CacheWrite1h, CacheWrite5m, CacheWrite12h,
+        ImageCacheRead, ImageIn, ImageOut, Input, Output, Reasoning, VideoIn,
     };
-    let sum = |classes: &[UsageClass]| {
-        classes.iter().fold(0_u64, |sum, class| sum.saturating_add(usage[*class]))
-    };
+    let sum =
+        |classes: &[UsageClass]| classes.iter().fold(0_u64, |sum, class| sum.saturating_add(usage[*class]));
     let cached = sum(&[CacheRead, AudioCacheRead, ImageCacheRead]);
     let written = sum(&[CacheWrite5m, CacheWrite1h, CacheWrite12h]);
     let prompt = sum(&[Input, AudioIn, ImageIn, VideoIn]).saturating_add(cached).saturating_add(written);
@@ -126,4 +129,94 @@ pub(crate) fn encode(usage: &Usage, object: &mut Object<'_>) {
         details.field("accepted_prediction_tokens", &0);
         details.field("rejected_prediction_tokens", &0);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use UsageClass::{AudioIn, AudioOut, CacheRead, CacheWrite5m, Input, Output, Reasoning};
+
+    #[track_caller]
+    fn check(wire: &str, expected: &[(UsageClass, u64)]) {
+        assert_eq!(decode(wire), Some(expected.iter().copied().collect()), "{wire}");
+    }
+
+    #[test]
+    fn overlapping_counts_become_disjoint() {
+        check(r#"{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}"#, &[(Input, 3), (Output, 5)]);
+        check(
+            r#"{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150,
+                "prompt_tokens_details":{"cached_tokens":40,"cache_write_tokens":10,"audio_tokens":5},
+                "completion_tokens_details":{"reasoning_tokens":20,"audio_tokens":10}}"#,
+            &[
+                (Input, 45),
+                (CacheRead, 40),
+                (CacheWrite5m, 10),
+                (AudioIn, 5),
+                (Output, 20),
+                (Reasoning, 20),
+                (AudioOut, 10),
+            ],
+        );
+        check(r#"{"prompt_tokens":7}"#, &[(Input, 7)]);
+        check("{}", &[]);
+    }
+
+    #[test]
+    fn parts_beyond_their_whole_are_cut() {
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":99,"audio_tokens":9},
+                "completion_tokens_details":{"reasoning_tokens":9}}"#,
+            &[(CacheRead, 10), (Reasoning, 4)],
+        );
+        check(
+            r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615}"#,
+            &[(Input, u64::MAX), (Output, u64::MAX)],
+        );
+    }
+
+    #[test]
+    fn vendors_habits_are_read() {
+        // DeepSeek.
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_cache_hit_tokens":4}"#,
+            &[(Input, 6), (CacheRead, 4), (Output, 1)],
+        );
+        // xAI: reasoning is in the details and the total, not in the completion.
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115,
+                "completion_tokens_details":{"reasoning_tokens":100}}"#,
+            &[(Input, 10), (Output, 5), (Reasoning, 100)],
+        );
+        // Gemini: in the total alone.
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":35}"#,
+            &[(Input, 10), (Output, 5), (Reasoning, 20)],
+        );
+        // Nulls, floats and negative numbers.
+        check(
+            r#"{"prompt_tokens":12.0,"completion_tokens":null,"total_tokens":-1,"prompt_tokens_details":null}"#,
+            &[(Input, 12)],
+        );
+    }
+
+    #[test]
+    fn what_is_no_usage_is_none() {
+        for wire in ["null", "[]", "7", "\"x\"", r#"{"prompt_tokens":"many"}"#, r#"{"prompt_tokens":{}}"#] {
+            assert_eq!(decode(wire), None, "{wire}");
+        }
+    }
+
+    #[test]
+    fn classes_that_openai_does_not_know_are_in_its_sums() {
+        let usage: Usage = UsageClass::ALL.iter().map(|class| (*class, 1)).collect();
+        let mut out = Vec::new();
+        Object::write(&mut out, |object| encode(&usage, object));
+        let wire: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(wire["prompt_tokens"], 10);
+        assert_eq!(wire["completion_tokens"], 4);
+        assert_eq!(wire["total_tokens"], 14);
+        assert_eq!(wire["prompt_tokens_details"]["cached_tokens"], 3);
+        assert_eq!(wire["prompt_tokens_details"]["cache_write_tokens"], 3);
+    }
 }

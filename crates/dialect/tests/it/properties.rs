@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 use steelyard_core::{Usage, UsageClass};
 use steelyard_dialect::chat::{
-    ChatRequest, ChatResponse, Choice, FileSource, FinishReason, Json, Media, Message, Part, ResponseFormat, Role,
-    Tool, ToolCall, ToolChoice, ToolInput, ToolKind, ToolResult,
+    ChatRequest, ChatResponse, Choice, FileSource, FinishReason, Json, Media, Message, Part, ResponseFormat,
+    Role, Tool, ToolCall, ToolChoice, ToolInput, ToolKind, ToolResult,
 };
 use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, relay_body};
 
@@ -40,7 +40,8 @@ fn json() -> impl Strategy<Value = Json> {
 }
 
 fn json_object() -> impl Strategy<Value = Json> {
-    btree_map("[a-z_]{1,6}", json(), 0..4).prop_map(|map| Json::parse(serde_json::to_string(&map).unwrap()).unwrap())
+    btree_map("[a-z_]{1,6}", json(), 0..4)
+        .prop_map(|map| Json::parse(serde_json::to_string(&map).unwrap()).unwrap())
 }
 
 /// Members no dialect knows. Null is the same as absent, so it is none of them.
@@ -64,7 +65,8 @@ fn user_part() -> impl Strategy<Value = Part> {
     ];
     prop_oneof![
         (text(), extra()).prop_map(|(text, extra)| Part::Text { text, extra }),
-        (image, option::of(Just("high".to_owned()))).prop_map(|(source, detail)| Part::Image { source, detail }),
+        (image, option::of(Just("high".to_owned())))
+            .prop_map(|(source, detail)| Part::Image { source, detail }),
         base64().prop_map(|data| Part::Audio { format: "mp3".into(), data }),
         (file, option::of(text())).prop_map(|(source, filename)| Part::File { source, filename }),
     ]
@@ -77,9 +79,13 @@ fn input() -> impl Strategy<Value = ToolInput> {
 /// What a model says, in the order of the wire: reasoning, content, refusal, calls.
 fn said() -> impl Strategy<Value = Vec<Part>> {
     let calls = vec(("[a-z]{1,6}", input()), 0..3).prop_map(|calls| {
-        calls.into_iter().enumerate().map(|(number, (name, input))| {
-            Part::ToolCall(ToolCall { id: format!("call_{number}"), name, input })
-        }).collect::<Vec<_>>()
+        calls
+            .into_iter()
+            .enumerate()
+            .map(|(number, (name, input))| {
+                Part::ToolCall(ToolCall { id: format!("call_{number}"), name, input })
+            })
+            .collect::<Vec<_>>()
     });
     (option::of(text()), option::of(text()), option::of(text()), calls).prop_map(
         |(reasoning, content, refusal, calls)| {
@@ -95,8 +101,12 @@ fn said() -> impl Strategy<Value = Vec<Part>> {
 
 /// One exchange: a turn of the user, one of the model, and a result for each of its calls.
 fn exchange() -> impl Strategy<Value = Vec<Message>> {
-    let user = (prop_oneof![Just(Role::User), Just(Role::System), Just(Role::Developer)], option::of("[a-z]{1,5}"),
-        vec(user_part(), 0..3), extra())
+    let user = (
+        prop_oneof![Just(Role::User), Just(Role::System), Just(Role::Developer)],
+        option::of("[a-z]{1,5}"),
+        vec(user_part(), 0..3),
+        extra(),
+    )
         .prop_map(|(role, name, content, extra)| Message { role, name, content, extra });
     (user, said(), extra(), vec(text(), 0..3)).prop_map(|(user, said, extra, results)| {
         let calls: Vec<String> = said
@@ -162,49 +172,64 @@ fn request() -> impl Strategy<Value = ChatRequest> {
     );
     let words = (option::of(text()), option::of(text()), option::of(text()), vec(text(), 0..=4));
     let flags = (any::<bool>(), any::<bool>(), option::of(any::<bool>()), option::of(any::<bool>()));
-    (vec(exchange(), 1..3), tools, 0..6_u8, option::of(response_format()), numbers, words, flags, extra(), extra())
-        .prop_map(|(messages, tools, choice, response_format, numbers, words, flags, stream_extra, extra)| {
-            let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
-            let tool_choice = match (choice, names.first()) {
-                (0, _) => Some(ToolChoice::None),
-                (1, _) => Some(ToolChoice::Auto),
-                (2, _) => Some(ToolChoice::Required),
-                (3, Some(name)) => Some(ToolChoice::Tool(name.clone())),
-                (4, Some(_)) => Some(ToolChoice::Allowed { required: flags.0, names }),
-                _ => None,
-            };
-            ChatRequest {
-                model: "m".into(),
-                messages: messages.concat(),
-                tools,
-                tool_choice,
-                response_format,
-                max_output_tokens: numbers.0,
-                temperature: numbers.1,
-                top_p: numbers.2,
-                choices: numbers.3,
-                seed: numbers.4,
-                presence_penalty: numbers.5,
-                user: words.0,
-                reasoning_effort: words.1,
-                prompt_cache_key: words.2,
-                stop: words.3,
-                stream: flags.0,
-                include_usage: flags.1,
-                store: flags.2,
-                parallel_tool_calls: flags.3,
-                stream_extra,
-                extra,
-                ..ChatRequest::default()
-            }
-        })
+    (
+        vec(exchange(), 1..3),
+        tools,
+        0..6_u8,
+        option::of(response_format()),
+        numbers,
+        words,
+        flags,
+        extra(),
+        extra(),
+    )
+        .prop_map(
+            |(messages, tools, choice, response_format, numbers, words, flags, stream_extra, extra)| {
+                let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+                let tool_choice = match (choice, names.first()) {
+                    (0, _) => Some(ToolChoice::None),
+                    (1, _) => Some(ToolChoice::Auto),
+                    (2, _) => Some(ToolChoice::Required),
+                    (3, Some(name)) => Some(ToolChoice::Tool(name.clone())),
+                    (4, Some(_)) => Some(ToolChoice::Allowed { required: flags.0, names }),
+                    _ => None,
+                };
+                ChatRequest {
+                    model: "m".into(),
+                    messages: messages.concat(),
+                    tools,
+                    tool_choice,
+                    response_format,
+                    max_output_tokens: numbers.0,
+                    temperature: numbers.1,
+                    top_p: numbers.2,
+                    choices: numbers.3,
+                    seed: numbers.4,
+                    presence_penalty: numbers.5,
+                    user: words.0,
+                    reasoning_effort: words.1,
+                    prompt_cache_key: words.2,
+                    stop: words.3,
+                    stream: flags.0,
+                    include_usage: flags.1,
+                    store: flags.2,
+                    parallel_tool_calls: flags.3,
+                    stream_extra,
+                    extra,
+                    ..ChatRequest::default()
+                }
+            },
+        )
 }
 
 /// Usage as this wire can say it.
 fn usage() -> impl Strategy<Value = Usage> {
     vec(0..1_000_000_u64, 7).prop_map(|counts| {
         use UsageClass::{AudioIn, AudioOut, CacheRead, CacheWrite5m, Input, Output, Reasoning};
-        [Input, CacheRead, CacheWrite5m, AudioIn, Output, Reasoning, AudioOut].into_iter().zip(counts).collect()
+        [Input, CacheRead, CacheWrite5m, AudioIn, Output, Reasoning, AudioOut]
+            .into_iter()
+            .zip(counts)
+            .collect()
     })
 }
 
@@ -224,14 +249,16 @@ fn response() -> impl Strategy<Value = ChatResponse> {
             })
             .collect()
     });
-    (choices, option::of(usage()), option::of(text())).prop_map(|(choices, usage, service_tier)| ChatResponse {
-        id: Some("chatcmpl-1".into()),
-        model: "m".into(),
-        created: Some(7),
-        choices,
-        usage,
-        service_tier,
-        system_fingerprint: None,
+    (choices, option::of(usage()), option::of(text())).prop_map(|(choices, usage, service_tier)| {
+        ChatResponse {
+            id: Some("chatcmpl-1".into()),
+            model: "m".into(),
+            created: Some(7),
+            choices,
+            usage,
+            service_tier,
+            system_fingerprint: None,
+        }
     })
 }
 
@@ -247,7 +274,11 @@ fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
         let called = !calls.is_empty();
         for (call, (name, custom, texts)) in (0_u32..).zip(calls) {
             events.push(StreamEvent::ToolCallStart { choice: 0, call, id: format!("c{call}"), name, custom });
-            events.extend(texts.into_iter().map(|text| StreamEvent::ToolCallArguments { choice: 0, call, text }));
+            events.extend(texts.into_iter().map(|text| StreamEvent::ToolCallArguments {
+                choice: 0,
+                call,
+                text,
+            }));
         }
         let reason = if called { FinishReason::ToolCalls } else { FinishReason::Length };
         events.push(StreamEvent::Finish { choice: 0, reason });

@@ -5,7 +5,12 @@ use crate::fixtures;
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
 fn context() -> ReplyContext {
-    ReplyContext { id: "chatcmpl-ours".into(), model: "smart".into(), created: 1_795_000_002, include_usage: true }
+    ReplyContext {
+        id: "chatcmpl-ours".into(),
+        model: "smart".into(),
+        created: 1_795_000_002,
+        include_usage: true,
+    }
 }
 
 #[test]

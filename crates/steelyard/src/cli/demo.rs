@@ -152,7 +152,7 @@ async fn call(app: &Client, body: &Value) -> anyhow::Result<(Value, String)> {
     let response = app.open(app.request(Method::POST, "/v1/chat/completions").json(body)).await?;
     let cost = response.headers().get("x-steelyard-cost-usd").and_then(|value| value.to_str().ok());
     let cost = cost.map_or_else(String::new, |cost| format!(", ${cost}"));
-    let answer = response.json().await.map_err(|error| app.broken(error))?;
+    let answer = response.json().await.map_err(|error| app.broken(&error))?;
     Ok((answer, cost))
 }
 

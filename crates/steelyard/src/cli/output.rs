@@ -61,7 +61,9 @@ impl Table {
         let (titles, right) = titles
             .into_iter()
             .map(|title| {
-                title.strip_prefix('>').map_or_else(|| (title.to_owned(), false), |title| (title.to_owned(), true))
+                title
+                    .strip_prefix('>')
+                    .map_or_else(|| (title.to_owned(), false), |title| (title.to_owned(), true))
             })
             .unzip();
         Self { titles, right, rows: Vec::new() }

@@ -99,7 +99,23 @@ pub struct Loaded {
     /// The data directory; none when not even a home is known.
     pub data_dir: Option<PathBuf>,
     /// The file's bytes, by which a change is told.
-    pub(crate) bytes: Option<Arc<[u8]>>,
+    pub(crate) bytes: Option<Bytes>,
+}
+
+/// The bytes of a file, which may hold secrets: they do not print themselves.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Bytes(Arc<[u8]>);
+
+impl Bytes {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 impl Config {
@@ -117,17 +133,17 @@ impl Config {
             };
             ConfigError::new(Some(path.clone()), vec![problem.help(help)])
         })?;
-        let mut loaded = lay(sources, Some(path), Some(bytes.into()))?;
+        let mut loaded = lay(sources, Some(path), Some(Bytes::new(bytes)))?;
         loaded.origins.set("config", named_by);
         Ok(loaded)
     }
 }
 
-fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Arc<[u8]>>) -> Result<Loaded, ConfigError> {
+fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result<Loaded, ConfigError> {
     let fail = |problems| ConfigError::new(path.clone(), problems);
     let mut origins = Origins::default();
     let text = match &bytes {
-        Some(bytes) => Some(std::str::from_utf8(bytes).map_err(|error| {
+        Some(Bytes(bytes)) => Some(std::str::from_utf8(bytes).map_err(|error| {
             let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
             fail(vec![
                 Problem::error(format!("the file is not UTF-8: see line {line}")).help("save it as UTF-8"),
@@ -209,7 +225,7 @@ impl Loaded {
         let environment =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let sources = Sources { environment, ..Sources::default() };
-        lay(&sources, Some(DEFAULT_FILE.into()), Some(text.as_bytes().into()))
+        lay(&sources, Some(DEFAULT_FILE.into()), Some(Bytes::new(text.into())))
     }
 }
 

@@ -93,12 +93,12 @@ fn without_secrets(line: &str) -> String {
             return cut(at + 1);
         }
     }
-    // The middle of a list or of a text over several lines.
-    let is_inside = !line.contains('=') && !line.trim_start().starts_with('[');
-    match line.find(['"', '\'']).filter(|_| is_inside) {
-        Some(at) => cut(at),
-        None if is_inside && line.chars().any(char::is_alphanumeric) => cut(0),
-        None => line.to_owned(),
+    // The middle of a list or of a text over several lines may be the value of anything.
+    let is_header = line.trim_start().starts_with('[') && !line.contains(['"', '\'']);
+    if line.contains('=') || is_header || !line.contains(char::is_alphanumeric) {
+        line.to_owned()
+    } else {
+        cut(0)
     }
 }
 

@@ -3,10 +3,9 @@
 //! The content is compared, not a date or an inode: so a file that is replaced, mounted from a volume or edited twice
 //! within a second is seen, and one that is only touched is not.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::{Loaded, Sources};
+use super::load::{Bytes, Loaded, Sources};
 use super::model::Config;
 use super::problem::{ConfigError, Problem};
 
@@ -24,7 +23,7 @@ pub struct Watch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     Absent,
-    Bytes(Arc<[u8]>),
+    Bytes(Bytes),
     /// With what the system says about it.
     Unreadable(String),
 }
@@ -68,7 +67,7 @@ impl Watch {
 fn now(sources: &Sources) -> Seen {
     let Some((path, _)) = sources.file() else { return Seen::Absent };
     match sources.read(&path) {
-        Ok(bytes) => Seen::Bytes(bytes.into()),
+        Ok(bytes) => Seen::Bytes(Bytes::new(bytes)),
         Err(error) => Seen::Unreadable(error.to_string()),
     }
 }

@@ -106,7 +106,9 @@ async fn huge_counts_do_not_overflow() {
     let server =
         serve(&Config::new().channel("up", &up, "").price("up", "m", "1000000", "1000000", "")).await;
     up.on("m", chat().text("a").usage(4_000_000_000, 4_000_000_000));
-    let entry = server.entry(server.admin().chat(&ask("up/m")).await.request_id()).await;
+    let mut body = ask("up/m");
+    body["max_completion_tokens"] = 10.into();
+    let entry = server.entry(server.admin().chat(&body).await.request_id()).await;
     assert_eq!(entry.amount_usd.as_deref(), Some("8000000000"), "{entry:#?}");
     assert!(entry.attempts[0].flags.iter().any(|flag| flag == "overrun"), "it is above its hold: {entry:#?}");
 }

@@ -32,7 +32,13 @@ async fn an_edit_is_picked_up() {
     resolves(&app.server, "new").await;
     assert_eq!(app.server.admin().chat(&ask("new")).await.status, 200);
     assert_eq!(app.up.last_request().model().as_deref(), Some("n"));
-    app.server.rewrite_config(&Config::simple(&app.up).price("up", "m", "5", "6", ""));
+    app.server.rewrite_config(
+        &Config::new().channel("up", &app.up, "").price("up", "m", "5", "6", "").route(
+            "smart",
+            &["up/m"],
+            "",
+        ),
+    );
     until("the new price", || async {
         let answer = app.server.admin().chat(&ask("smart")).await;
         (answer.header("x-steelyard-cost-usd") == Some("0.00008")).then_some(())
@@ -85,7 +91,7 @@ async fn a_bad_edit_keeps_the_old_one_and_names_the_line() {
 async fn a_call_under_way_keeps_what_it_began_with() {
     let (one, two) = (Upstream::start().await, Upstream::start().await);
     let gate = Gate::new();
-    one.otherwise(chat().text("begun").wait(&gate).text(" here").usage(1_000_000, 0));
+    one.next(chat().text("begun").wait(&gate).text(" here").usage(1_000_000, 0));
     two.otherwise(chat().text("elsewhere"));
     let config = |up: &Upstream, price: &str| {
         Config::new().channel("up", up, "").price("up", "m", price, price, "").route("r", &["up/m"], "")

@@ -149,9 +149,18 @@ async fn a_database_that_was_deleted_does_not_lose_what_comes_after() {
 /// A server that survives a full disk, which is simulated by the limit on the size of files it may write: the
 /// signal that comes with it is ignored, so that writes fail as they do on a full disk.
 async fn on_a_small_disk() -> (tempfile::TempDir, crate::app::App) {
+    on_a_small_disk_with("").await
+}
+
+const LOG: &str = "log";
+
+/// The same with a redirection of the shell, relative to the directory that comes with it.
+async fn on_a_small_disk_with(redirection: &str) -> (tempfile::TempDir, crate::app::App) {
     let home = tempfile::tempdir().unwrap();
+    let redirection = redirection.replace(LOG, &home.path().join(LOG).display().to_string());
     let wrapper = home.path().join("steelyard");
-    std::fs::write(&wrapper, format!("#!/bin/sh\ntrap '' XFSZ\nexec {BINARY} \"$@\"\n")).unwrap();
+    std::fs::write(&wrapper, format!("#!/bin/sh\ntrap '' XFSZ\nexec {BINARY} \"$@\" {redirection}\n"))
+        .unwrap();
     std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let up = Upstream::start().await;
     let server = Steelyard::start(&wrapper, &Config::simple(&up)).await;
@@ -172,6 +181,21 @@ async fn a_full_disk_refuses_calls_and_heals() {
     until("room again", || async { (client.chat(&ask("smart")).await.status == 200).then_some(()) }).await;
     let entries = app.server.settled_entries().await;
     assert_eq!(entries.len(), app.up.count(), "{entries:#?}");
+}
+
+/// The log is on the same disk, as with `steelyard serve 2>> FILE`.
+#[tokio::test]
+async fn a_log_that_cannot_be_written_harms_nothing() {
+    let (home, app) = on_a_small_disk_with(&format!("2>>'{LOG}'")).await;
+    let client = app.server.admin();
+    app.server.limit_file_size(Some(100));
+    refused(&client.chat(&ask("smart")).await, 503, "SY0401");
+    app.server.limit_file_size(None);
+    until("room again", || async { (client.chat(&ask("smart")).await.status == 200).then_some(()) }).await;
+    assert!(
+        std::fs::metadata(home.path().join(LOG)).is_ok_and(|log| log.len() > 100),
+        "the log is elsewhere"
+    );
 }
 
 #[tokio::test]

@@ -82,16 +82,6 @@ proptest! {
     }
 
     #[test]
-    fn a_record_that_breaks_off_is_never_taken_for_another(entry in entry(), at in any::<prop::sample::Index>()) {
-        let bytes = encode_entry(&entry);
-        let cut = &bytes[..at.index(bytes.len())];
-        // Whole fields may be missing at the end; a value never is.
-        if let Ok(read) = decode_entry(cut) {
-            prop_assert!(bytes.starts_with(&encode_entry(&read)));
-        }
-    }
-
-    #[test]
     fn anything_can_be_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode_entry(&bytes);
         let _ = decode_intent(&bytes);
@@ -131,6 +121,7 @@ fn what_a_newer_version_wrote_is_named() {
 #[test]
 fn every_code_is_its_own() {
     let mut codes: Vec<u8> = UsageClass::ALL.iter().map(|class| class_code(*class)).collect();
+    codes.sort_unstable();
     codes.dedup();
     assert_eq!(codes.len(), UsageClass::ALL.len());
 }

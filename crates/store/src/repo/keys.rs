@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use steelyard_core::{KeyId, ProjectId, Timestamp};
 
 use super::check_name;
-use crate::db::{BEGIN_WRITE, Db, id_bytes, is_taken, project_id};
+use crate::db::{BEGIN_WRITE, Db, id_bytes, project_id, taken_or};
 use crate::error::StoreError;
 use crate::key::{KeyHash, Secret};
 
@@ -111,7 +111,7 @@ impl<'a> Keys<'a> {
         .bind(new.expires_at.map(|at| at.0))
         .execute(&mut *transaction)
         .await
-        .map_err(|error| taken(error, &new.name))?;
+        .map_err(|error| taken_or(error, "key", &new.name))?;
         if made.rows_affected() == 0 {
             return Err(StoreError::not_found("project", new.project));
         }
@@ -181,7 +181,7 @@ impl<'a> Keys<'a> {
             .bind(key.expires_at.map(|at| at.0))
             .execute(&mut *transaction)
             .await
-            .map_err(|error| taken(error, &key.name))?;
+            .map_err(|error| taken_or(error, "key", &key.name))?;
         transaction.commit().await?;
         Ok(key)
     }
@@ -284,13 +284,6 @@ async fn fetch(connection: &mut SqliteConnection, id: KeyId) -> Result<Key, Stor
 async fn fetch_live(connection: &mut SqliteConnection, id: KeyId) -> Result<Key, StoreError> {
     let key = fetch(connection, id).await?;
     if key.revoked_at.is_some() { Err(StoreError::not_found("key", id)) } else { Ok(key) }
-}
-
-fn taken(error: sqlx::Error, name: &str) -> StoreError {
-    match is_taken(&error) {
-        true => StoreError::AlreadyExists { what: "key", name: name.to_owned() },
-        false => error.into(),
-    }
 }
 
 fn read(row: &SqliteRow) -> Result<Key, StoreError> {

@@ -4,7 +4,7 @@
 //! summed. Six usage classes have a column each, because nearly every call has them and a column is the cheapest
 //! thing to write and to sum; the others share one JSON column, so that a new class is no migration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
@@ -147,23 +147,38 @@ fn column(count: u64) -> i64 {
 /// Statements for many rows and for few, so that the database prepares three texts and no more.
 const CHUNKS: [usize; 3] = [64, 8, 1];
 
-/// Adds entries in order. A call that is in the ledger already is left as it is: that makes moving idempotent.
-/// Returns how many were new.
-pub(crate) async fn insert(connection: &mut SqliteConnection, rows: Vec<Row>) -> Result<u64, sqlx::Error> {
-    let mut left = rows.into_iter();
+/// Adds entries in order, taking them from `rows` a chunk at a time. A call that is in the ledger already is left
+/// as it is: that makes moving idempotent. Returns how many were new.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    mut rows: impl Iterator<Item = Row>,
+) -> Result<u64, sqlx::Error> {
     let mut new = 0;
-    for size in CHUNKS {
-        while left.len() >= size {
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(size * Row::COLUMNS, 0);
-            for row in left.by_ref().take(size) {
-                row.bind(&mut arguments).map_err(sqlx::Error::Encode)?;
+    loop {
+        let mut chunk: VecDeque<Row> = rows.by_ref().take(CHUNKS[0]).collect();
+        if chunk.is_empty() {
+            return Ok(new);
+        }
+        for size in CHUNKS {
+            while chunk.len() >= size {
+                new += insert_chunk(connection, size, chunk.drain(..size)).await?;
             }
-            let done = sqlx::query_with(AssertSqlSafe(insert_sql(size)), arguments).execute(&mut *connection);
-            new += done.await?.rows_affected();
         }
     }
-    Ok(new)
+}
+
+async fn insert_chunk(
+    connection: &mut SqliteConnection,
+    size: usize,
+    rows: impl Iterator<Item = Row>,
+) -> Result<u64, sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(size * Row::COLUMNS, 0);
+    for row in rows {
+        row.bind(&mut arguments).map_err(sqlx::Error::Encode)?;
+    }
+    let done = sqlx::query_with(AssertSqlSafe(insert_sql(size)), arguments).execute(connection).await?;
+    Ok(done.rows_affected())
 }
 
 fn insert_sql(rows: usize) -> String {

@@ -1,8 +1,8 @@
 //! The resources, one file each: plain structs in, plain structs out, SQL inside.
 
-mod projects;
 mod keys;
 mod ledger;
+mod projects;
 mod usage;
 
 pub use keys::{ActiveSecret, Key, KeyChange, Keys, NewKey};

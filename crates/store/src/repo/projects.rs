@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use steelyard_core::{ProjectId, Timestamp};
 
 use super::check_name;
-use crate::db::{Db, is_taken, project_id};
+use crate::db::{Db, project_id, taken_or};
 use crate::error::StoreError;
 
 /// A project.
@@ -43,10 +43,7 @@ impl<'a> Projects<'a> {
             .bind(project.created_at.0)
             .execute(self.db.pool())
             .await
-            .map_err(|error| match is_taken(&error) {
-                true => StoreError::AlreadyExists { what: "project", name: name.to_owned() },
-                false => error.into(),
-            })?;
+            .map_err(|error| taken_or(error, "project", name))?;
         Ok(project)
     }
 

@@ -40,7 +40,9 @@ pub enum Dimension {
 
 /// A text that is not a dimension.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a dimension: use project, key, principal, route, model, channel, day, hour, outcome or tag:NAME")]
+#[error(
+    "`{0}` is not a dimension: use project, key, principal, route, model, channel, day, hour, outcome or tag:NAME"
+)]
 pub struct UnknownDimension(String);
 
 impl FromStr for Dimension {
@@ -103,10 +105,12 @@ impl Dimension {
 
     fn read(&self, row: &SqliteRow, index: usize) -> Result<Option<String>, StoreError> {
         Ok(match self {
-            Self::Day => row.try_get::<Option<i64>, _>(index)?.map(|day| show(day.saturating_mul(DAY), 10, "")),
-            Self::Hour => {
-                row.try_get::<Option<i64>, _>(index)?.map(|hour| show(hour.saturating_mul(HOUR), 13, ":00:00Z"))
+            Self::Day => {
+                row.try_get::<Option<i64>, _>(index)?.map(|day| show(day.saturating_mul(DAY), 10, ""))
             }
+            Self::Hour => row
+                .try_get::<Option<i64>, _>(index)?
+                .map(|hour| show(hour.saturating_mul(HOUR), 13, ":00:00Z")),
             Self::Key => {
                 let bytes: Option<&[u8]> = row.try_get(index)?;
                 let id = bytes.map(|bytes| id_bytes("a key's id in the ledger", bytes)).transpose()?;
@@ -196,7 +200,11 @@ pub struct UsageRow {
 }
 
 /// Runs both sums in one read transaction, so that they are of the same entries.
-pub(super) async fn sum(db: &Db, filter: &UsageFilter, by: &[Dimension]) -> Result<Vec<UsageRow>, StoreError> {
+pub(super) async fn sum(
+    db: &Db,
+    filter: &UsageFilter,
+    by: &[Dimension],
+) -> Result<Vec<UsageRow>, StoreError> {
     let mut transaction = db.pool().begin().await?;
     let rows = columns(filter, by).build().fetch_all(&mut *transaction).await?;
     let mut sums = rows.iter().map(|row| read(row, by)).collect::<Result<Vec<_>, _>>()?;

@@ -111,7 +111,8 @@ async fn a_database_that_is_gone_loses_nothing() {
     std::fs::rename(&away, &here).unwrap();
     eventually("the second is moved", || spool.health().waiting == 0).await;
     settler.close(LONG).await;
-    let count = Connection::open(&here).unwrap().query_row("SELECT COUNT(*) FROM entries", [], |row| row.get(0));
+    let count =
+        Connection::open(&here).unwrap().query_row("SELECT COUNT(*) FROM entries", [], |row| row.get(0));
     assert_eq!(count, Ok(2));
 }
 
@@ -192,19 +193,27 @@ async fn sums_are_exact_beyond_64_bits() {
     assert_eq!((all.len(), all[0].calls, all[0].unpriced), (1, 31, 1));
     assert_eq!(all[0].amount, Money::from_pico(30 * amount));
     let usage = |calls: u64, searches: u64| -> Usage {
-        [(UsageClass::Input, 10 * calls), (UsageClass::Output, 2 * calls), (UsageClass::WebSearch, 2 * searches)]
-            .into_iter()
-            .collect()
+        [
+            (UsageClass::Input, 10 * calls),
+            (UsageClass::Output, 2 * calls),
+            (UsageClass::WebSearch, 2 * searches),
+        ]
+        .into_iter()
+        .collect()
     };
     assert_eq!(all[0].usage, usage(31, 30));
 
     let teams = ledger.usage(&UsageFilter::default(), &[Dimension::Tag("team".to_owned())]).await.unwrap();
-    let teams: Vec<_> = teams.iter().map(|row| (row.group[0].as_deref(), row.amount.pico(), row.usage)).collect();
-    assert_eq!(teams, [
-        (None, 0, usage(1, 0)),
-        (Some("blue"), 20 * amount, usage(20, 20)),
-        (Some("red"), 10 * amount, usage(10, 10)),
-    ]);
+    let teams: Vec<_> =
+        teams.iter().map(|row| (row.group[0].as_deref(), row.amount.pico(), row.usage)).collect();
+    assert_eq!(
+        teams,
+        [
+            (None, 0, usage(1, 0)),
+            (Some("blue"), 20 * amount, usage(20, 20)),
+            (Some("red"), 10 * amount, usage(10, 10)),
+        ]
+    );
 
     let filter = UsageFilter { to: Some(Timestamp(86_400_000_000 * 9)), ..UsageFilter::default() };
     let days = ledger.usage(&filter, &[Dimension::Day, Dimension::Outcome]).await.unwrap();
@@ -355,14 +364,20 @@ impl World {
     fn check(&self, ledger: &[Entry]) {
         let mut found: BTreeMap<RequestId, &Entry> = BTreeMap::new();
         for entry in ledger {
-            assert!(found.insert(entry.call.request_id, entry).is_none(), "two entries for {}", entry.call.request_id);
+            assert!(
+                found.insert(entry.call.request_id, entry).is_none(),
+                "two entries for {}",
+                entry.call.request_id
+            );
         }
         for (request, expected) in &self.expected {
             let entry = found.remove(request);
             let amount = entry.and_then(Entry::amount).map(Money::pico);
             let right = match expected {
                 Expected::Entry(id) => entry.is_some_and(|entry| entry.id == *id),
-                Expected::EntryOrHold(id) => entry.is_some_and(|entry| entry.id == *id) || amount == Some(HOLD),
+                Expected::EntryOrHold(id) => {
+                    entry.is_some_and(|entry| entry.id == *id) || amount == Some(HOLD)
+                }
                 Expected::Hold => amount == Some(HOLD),
                 Expected::Any => entry.is_some(),
                 Expected::Nothing => entry.is_none(),

@@ -42,7 +42,7 @@ pub struct SpoolOptions {
     /// What a committed record survives.
     pub durability: Durability,
     /// How many calls may be open or wait to be moved into the ledger; further ones are refused. A waiting call
-    /// takes about 2 KB of disk.
+    /// takes about 1 KB of disk.
     pub capacity: u64,
 }
 
@@ -227,9 +227,12 @@ impl Spool {
         let (writer_shared, writer_checkpoints) = (Arc::clone(&shared), checkpoints.clone());
         let checkpointing = segment::connect(&path, options.durability)?;
         let threads = vec![
-            start("spool-writer", Box::new(move || {
-                writer::run(&connection, segments, &writer_shared, &writer_checkpoints);
-            }))?,
+            start(
+                "spool-writer",
+                Box::new(move || {
+                    writer::run(&connection, segments, &writer_shared, &writer_checkpoints);
+                }),
+            )?,
             start("spool-checkpoint", Box::new(move || checkpoint::run(&checkpointing, &checkpoints)))?,
         ];
         let threads = Arc::new(Threads { shared: Arc::clone(&shared), running: Mutex::new(threads) });

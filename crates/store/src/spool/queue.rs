@@ -39,9 +39,14 @@ pub(super) struct Record {
 pub(super) enum Command {
     Record(Record),
     /// Every entry up to `through` is in the ledger.
-    Moved { through: i64 },
+    Moved {
+        through: i64,
+    },
     /// That entry cannot be moved.
-    Quarantine { seq: i64, why: String },
+    Quarantine {
+        seq: i64,
+        why: String,
+    },
     /// Answer when everything before this has been tried.
     Flush(std::sync::mpsc::Sender<()>),
     /// Finish what is queued and stop.

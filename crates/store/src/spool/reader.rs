@@ -44,8 +44,8 @@ impl Reader {
                 "SELECT seq, body FROM segment_{table} WHERE seq > ?1 AND kind = {ENTRY} ORDER BY seq LIMIT ?2"
             ))?;
             let left = i64::try_from(limit - entries.len()).unwrap_or(i64::MAX);
-            let rows =
-                statement.query_map([after, left], |row| Ok(Waiting { seq: row.get(0)?, body: row.get(1)? }))?;
+            let rows = statement
+                .query_map([after, left], |row| Ok(Waiting { seq: row.get(0)?, body: row.get(1)? }))?;
             for row in rows {
                 entries.push(row?);
             }

@@ -80,9 +80,14 @@ fn settle(
         match decode_intent(&body) {
             Ok(intent) => {
                 newest += 1;
-                transaction.prepare(&format!("INSERT INTO segment_{current} VALUES (?1, ?2, ?3, ?4)"))?.execute(
-                    params![newest, ENTRY, request.as_slice(), encode_entry(&intent.orphaned(clock.now()))],
-                )?;
+                transaction
+                    .prepare(&format!("INSERT INTO segment_{current} VALUES (?1, ?2, ?3, ?4)"))?
+                    .execute(params![
+                        newest,
+                        ENTRY,
+                        request.as_slice(),
+                        encode_entry(&intent.orphaned(clock.now()))
+                    ])?;
                 let seen = &mut segments.tables[current];
                 seen.rows += 1;
                 seen.newest = newest;

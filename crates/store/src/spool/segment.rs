@@ -166,25 +166,28 @@ impl<'c> Book<'c> {
         Ok(())
     }
 
-    /// Empties what is no longer needed, now that every entry up to `moved` is in the ledger. Returns whether it
-    /// wrote anything.
-    pub(super) fn tidy(&mut self, moved: i64) -> rusqlite::Result<bool> {
+    /// Empties what is no longer needed, now that every entry up to `moved` is in the ledger.
+    pub(super) fn tidy(&mut self, moved: i64) -> rusqlite::Result<()> {
         let current = self.segments.tables[self.segments.current];
         if self.segments.tables[1 - self.segments.current].rows == 0 {
             let all_open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
             let idle = self.open.is_empty() && current.rows > 0 && moved >= current.newest_entry;
             if !idle && current.rows < TURN.max(2 * all_open) {
-                return Ok(false);
+                return Ok(());
             }
             self.segments.current = 1 - self.segments.current;
         }
         let (new, old) = (self.segments.current, 1 - self.segments.current);
         let emptied = self.segments.tables[old];
         if moved < emptied.newest_entry {
-            return Ok(false);
+            return Ok(());
         }
-        let mut kept: Vec<(u64, i64)> =
-            self.open.iter().filter(|(_, seq)| **seq <= emptied.newest).map(|(call, seq)| (*call, *seq)).collect();
+        let mut kept: Vec<(u64, i64)> = self
+            .open
+            .iter()
+            .filter(|(_, seq)| **seq <= emptied.newest)
+            .map(|(call, seq)| (*call, *seq))
+            .collect();
         kept.sort_unstable_by_key(|(_, seq)| *seq);
         let first = self.next_seq;
         self.transaction(|book| {
@@ -202,7 +205,7 @@ impl<'c> Book<'c> {
             self.next_seq = seq + 1;
         }
         self.segments.tables[old] = Segment::default();
-        Ok(true)
+        Ok(())
     }
 
     /// Puts a record aside.

@@ -136,7 +136,9 @@ async fn a_call_settles_when_the_runtime_shuts_down() {
     let open_intent = intent();
     let (open_spool, opening) = (spool.clone(), open_intent.clone());
     let slot =
-        std::thread::spawn(move || runtime.block_on(async { open_spool.open(&opening).await.unwrap() })).join().unwrap();
+        std::thread::spawn(move || runtime.block_on(async { open_spool.open(&opening).await.unwrap() }))
+            .join()
+            .unwrap();
     drop(slot.settle(entry(&open_intent, 7)));
     let entries = entries(&spool);
     assert_eq!((entries.len(), entries[1].amount().unwrap().pico()), (2, 7));

@@ -1,7 +1,8 @@
 //! The one thread that writes the spool: commits in groups what callers hand over, and tells each of them.
 //!
 //! When a write fails, everybody in the group is told at once. Intents of that group are forgotten, because
-//! their calls were refused; entries are kept and tried again, and until that works new calls are refused.
+//! their calls were refused; entries are kept and tried again, and until that works new calls are refused. Should
+//! the log hold a group whose `fsync` failed, the next write overwrites it.
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ pub(super) fn run(connection: &Connection, segments: Segments, shared: &Shared, 
         stuck: Vec::new(),
         retry: None,
         moved: 0,
+        aside: Vec::new(),
         pace: Pace::new(),
     }
     .run();
@@ -68,8 +70,10 @@ struct Writer<'a> {
     stuck: Vec<Record>,
     /// When to try again, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
-    /// Every entry up to here is in the ledger.
+    /// Every entry up to here is in the ledger, or is to be put aside.
     moved: i64,
+    /// Entries that cannot be moved, and why.
+    aside: Vec<(i64, String)>,
     pace: Pace,
 }
 
@@ -108,13 +112,10 @@ impl Writer<'_> {
                 }
             }
             Command::Moved { through } => self.moved = self.moved.max(through),
-            Command::Quarantine { seq, why } => {
-                if let Err(error) = self.book.quarantine(seq, &why) {
-                    tracing::error!(%error, seq, "a record that cannot be moved cannot be put aside either");
-                }
-            }
+            Command::Quarantine { seq, why } => self.aside.push((seq, why)),
             Command::Flush(done) => {
                 self.commit();
+                self.tidy();
                 let _ = done.send(());
             }
             Command::Close => return true,
@@ -210,9 +211,19 @@ impl Writer<'_> {
             return;
         }
         let _gate = self.checkpoints.gate();
-        if let Err(error) = self.book.tidy(self.moved) {
+        // What is not yet put aside must not be emptied away with the rest.
+        let tidied = self.put_aside().and_then(|()| self.book.tidy(self.moved));
+        if let Err(error) = tidied {
             tracing::warn!(%error, "moved records cannot be deleted from the spool yet");
         }
+    }
+
+    fn put_aside(&mut self) -> rusqlite::Result<()> {
+        while let Some((seq, why)) = self.aside.last() {
+            self.book.quarantine(*seq, why)?;
+            self.aside.pop();
+        }
+        Ok(())
     }
 }
 

@@ -84,7 +84,11 @@ fn fill() {
         child::tell("full");
         let started = Instant::now();
         while !child::call_once(&spool).await {
-            assert!(started.elapsed() < Duration::from_secs(20), "the spool does not heal: {:?}", spool.health());
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "the spool does not heal: {:?}",
+                spool.health()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         spool.close();

@@ -98,7 +98,10 @@ fn stop(fields: &mut Fields<'_, '_>) -> Result<Vec<String>, Fault> {
             .map_err(|_| Fault::mistyped(&at, "a string or an array of strings", raw))?,
     };
     if texts.len() > 4 {
-        return Err(Fault::invalid(&at, format!("`stop` holds {} texts: at most 4 are allowed", texts.len())));
+        return Err(Fault::invalid(
+            &at,
+            format!("`stop` holds {} texts: at most 4 are allowed", texts.len()),
+        ));
     }
     Ok(texts)
 }
@@ -206,7 +209,10 @@ fn choice(raw: &RawValue, at: &At<'_>, tools: &[Tool]) -> Result<ToolChoice, Fau
                 "required" => true,
                 other => {
                     let at = at.field("mode");
-                    return Err(Fault::invalid(&at, format!("`{at}` is `{other}`: expected auto or required")));
+                    return Err(Fault::invalid(
+                        &at,
+                        format!("`{at}` is `{other}`: expected auto or required"),
+                    ));
                 }
             };
             let list = at.field("tools");
@@ -218,7 +224,10 @@ fn choice(raw: &RawValue, at: &At<'_>, tools: &[Tool]) -> Result<ToolChoice, Fau
         }
         other => {
             let at = at.field("type");
-            Err(Fault::invalid(&at, format!("`{at}` is `{other}`: expected function, custom or allowed_tools")))
+            Err(Fault::invalid(
+                &at,
+                format!("`{at}` is `{other}`: expected function, custom or allowed_tools"),
+            ))
         }
     }
 }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::chat::{
-    ChatRequest, FileSource, Media, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolInput,
-    ToolKind, ToolResult,
+    ChatRequest, FileSource, Media, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+    ToolInput, ToolKind, ToolResult,
 };
 use crate::error::Loss;
 use crate::json::Object;
@@ -208,7 +208,9 @@ fn tool_text(object: &mut Object<'_>, result: &ToolResult) {
     let prefix = if result.is_error { "Error: " } else { "" };
     match texts.as_slice() {
         [] => object.field("content", prefix),
-        [Part::Text { text, extra }] if extra.is_empty() => object.field("content", &format!("{prefix}{text}")),
+        [Part::Text { text, extra }] if extra.is_empty() => {
+            object.field("content", &format!("{prefix}{text}"))
+        }
         parts => {
             let prefix = result.is_error.then(|| Part::text(prefix));
             object.objects("content", prefix.iter().chain(parts.iter().copied()), content_part);
@@ -296,7 +298,8 @@ fn tool(object: &mut Object<'_>, tool: &Tool) {
 
 fn tool_choice(body: &mut Object<'_>, choice: &ToolChoice, tools: &[Tool]) {
     let named = |object: &mut Object<'_>, name: &String| {
-        let custom = tools.iter().any(|tool| tool.name == *name && matches!(tool.kind, ToolKind::Custom { .. }));
+        let custom =
+            tools.iter().any(|tool| tool.name == *name && matches!(tool.kind, ToolKind::Custom { .. }));
         let kind = if custom { "custom" } else { "function" };
         object.field("type", kind);
         object.object(kind, |inner| inner.field("name", name));

@@ -173,7 +173,8 @@ fn file(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
 
 /// The media type and the checked base64 of a data URL (RFC 2397). None if it is no data URL.
 fn data_url(url: &str, at: &At<'_>) -> Result<Option<(String, String)>, Fault> {
-    let Some((scheme, rest)) = url.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("data:"))
+    let Some((scheme, rest)) =
+        url.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("data:"))
     else {
         return Ok(None);
     };
@@ -182,7 +183,10 @@ fn data_url(url: &str, at: &At<'_>) -> Result<Option<(String, String)>, Fault> {
         return Err(Fault::invalid(at, format!("`{at}` is a data URL without a comma")));
     };
     let Some(media_type) = head.strip_suffix(";base64") else {
-        return Err(Fault::invalid(at, format!("`{at}` must be a data URL with base64: data:TYPE;base64,DATA")));
+        return Err(Fault::invalid(
+            at,
+            format!("`{at}` must be a data URL with base64: data:TYPE;base64,DATA"),
+        ));
     };
     if !media_type.contains('/') {
         return Err(Fault::invalid(at, format!("`{at}` is a data URL without a media type")));
@@ -209,7 +213,9 @@ fn lower(error: &base64::DecodeError) -> String {
     match error {
         base64::DecodeError::InvalidByte(offset, _) => format!("a wrong byte at offset {offset}"),
         base64::DecodeError::InvalidLength(length) => format!("{length} characters cannot be base64"),
-        base64::DecodeError::InvalidLastSymbol(offset, _) => format!("a wrong last character at offset {offset}"),
+        base64::DecodeError::InvalidLastSymbol(offset, _) => {
+            format!("a wrong last character at offset {offset}")
+        }
         base64::DecodeError::InvalidPadding => "wrong padding".into(),
     }
 }
@@ -245,7 +251,11 @@ fn tool_call(raw: &RawValue, at: &At<'_>) -> Result<ToolCall, Fault> {
         }
         "custom" => {
             let mut call = Fields::of(fields.need("custom")?, &inner)?;
-            Ok(ToolCall { id, name: call.need_text("name")?, input: ToolInput::Text(call.need_text("input")?) })
+            Ok(ToolCall {
+                id,
+                name: call.need_text("name")?,
+                input: ToolInput::Text(call.need_text("input")?),
+            })
         }
         other => {
             let at = at.field("type");

@@ -28,7 +28,10 @@ pub(super) fn check(messages: &[Message]) -> Result<(), Fault> {
                 let calls = at.field("tool_calls");
                 let call = calls.index(number);
                 let at = call.field("id");
-                return Err(Fault::invalid(&at, format!("`{at}` repeats `{part}`: give each call its own id")));
+                return Err(Fault::invalid(
+                    &at,
+                    format!("`{at}` repeats `{part}`: give each call its own id"),
+                ));
             }
             open.push((part, false));
         }

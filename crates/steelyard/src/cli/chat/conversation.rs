@@ -110,20 +110,25 @@ impl Conversation {
         Ok(())
     }
 
-    /// Tokens and cost of it all.
+    /// Tokens and cost of it all: as the ledger has them, which also knows what a stopped answer used; else the
+    /// tokens that the answers reported.
     async fn bill(&self, ledger: Option<&Client>) {
         if self.calls.is_empty() {
             return;
         }
+        let calls = self.calls.len();
+        let calls = if calls == 1 { "1 call".to_owned() } else { format!("{calls} calls") };
+        let mut usage = Usage::ZERO;
         let mut total = Some(Money::ZERO);
         for call in &self.calls {
-            let cost = turn::cost(ledger, call).await.and_then(|text| Money::from_usd(&text).ok());
+            let Some(entry) = turn::entry(ledger, call).await else {
+                return remark(format_args!("{calls}: {}", Tokens(&self.usage)));
+            };
+            usage += serde_json::from_value(entry["usage"].clone()).unwrap_or_default();
+            let cost = turn::cost(Some(&entry)).and_then(|text| Money::from_usd(text).ok());
             total = total.zip(cost).map(|(total, cost)| total + cost);
-            if total.is_none() {
-                break;
-            }
         }
-        let cost = total.map_or_else(String::new, |total| format!(", ${total}"));
-        remark(format_args!("{} calls: {}{cost}", self.calls.len(), Tokens(&self.usage)));
+        let cost = total.map_or_else(|| ", cost unknown".to_owned(), |total| format!(", ${total}"));
+        remark(format_args!("{calls}: {}{cost}", Tokens(&usage)));
     }
 }

@@ -106,7 +106,8 @@ async fn once(
         },
     )?;
     printer.end()?;
-    let cost = turn::cost(ledger, &answer.request_id).await;
+    let entry = turn::entry(ledger, &answer.request_id).await;
+    let cost = turn::cost(entry.as_ref());
     if output == Output::Json {
         return print_json(&json!({
             "text": answer.text,
@@ -120,6 +121,6 @@ async fn once(
     if let Some(warning) = answer.warning() {
         remark(warning);
     }
-    remark(turn::summary(&model, answer.usage.as_ref(), cost.as_deref()));
+    remark(turn::summary(&model, answer.usage.as_ref(), cost));
     Ok(())
 }

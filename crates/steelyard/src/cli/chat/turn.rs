@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
+use serde_json::Value;
 use steelyard_core::{Usage, UsageClass};
 use steelyard_dialect::chat::{FinishReason, Message};
 use steelyard_dialect::{ChatRequest, Dialect, StreamEvent, WireError};
@@ -82,7 +83,7 @@ pub(crate) async fn ask(
     let mut decoder = DIALECT.stream_decoder();
     let mut events = Vec::new();
     loop {
-        let chunk = response.chunk().await.map_err(|error| client.broken(error))?;
+        let chunk = response.chunk().await.map_err(|error| client.broken(&error))?;
         let read = match &chunk {
             Some(bytes) => decoder.push(bytes, &mut events),
             None => decoder.finish(&mut events),
@@ -122,21 +123,26 @@ fn take(
     }
 }
 
-/// What a call cost, in US dollars, from its entry; none when it is not there in time or may not be read.
-pub(crate) async fn cost(ledger: Option<&Client>, request_id: &str) -> Option<String> {
+/// The entry of a call; none when it is not there in time or may not be read.
+pub(crate) async fn entry(ledger: Option<&Client>, request_id: &str) -> Option<Value> {
     let ledger = ledger.filter(|_| !request_id.is_empty())?;
     let query = [("request_id", request_id.to_owned())];
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         let answer = ledger.get("/ledger/entries", &query).await.ok()?;
         if let Some(entry) = rows(&answer).first() {
-            return entry["amount_usd"].as_str().map(str::to_owned);
+            return Some(entry.clone());
         }
         if tokio::time::Instant::now() >= end {
             return None;
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// What a call cost, in US dollars; none when that is not known.
+pub(crate) fn cost(entry: Option<&Value>) -> Option<&str> {
+    entry?["amount_usd"].as_str()
 }
 
 /// `smart: 12 tokens in, 34 out, $0.00008`.
