@@ -31,13 +31,12 @@ impl Timestamp {
     /// From RFC 3339 (`2026-11-21T10:00:00Z`) or a plain date (midnight, UTC).
     pub fn parse(text: &str) -> Result<Self, ParseTimeError> {
         let wrong = || ParseTimeError { text: text.chars().take(80).collect() };
-        let instant = match text.parse::<jiff::Timestamp>() {
-            Ok(instant) => instant,
-            Err(_) => {
-                let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
-                let midnight = date.to_datetime(jiff::civil::Time::midnight());
-                jiff::tz::TimeZone::UTC.to_timestamp(midnight).map_err(|_| wrong())?
-            }
+        let instant = if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+            instant
+        } else {
+            let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+            let midnight = date.to_datetime(jiff::civil::Time::midnight());
+            jiff::tz::TimeZone::UTC.to_timestamp(midnight).map_err(|_| wrong())?
         };
         Ok(Self(instant.as_microsecond()))
     }

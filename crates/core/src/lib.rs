@@ -7,14 +7,14 @@
 //! Start reading at [`record`]: what is written down about a call is what the rest of the house is for.
 #![warn(missing_docs)]
 
-pub mod id;
 pub mod clock;
-pub mod money;
-pub mod usage;
-pub mod principal;
 pub mod error;
-pub mod record;
+pub mod id;
+pub mod money;
 pub mod port;
+pub mod principal;
+pub mod record;
+pub mod usage;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{ApiError, ErrorCode, ErrorKind};

@@ -150,7 +150,9 @@ impl UnitPrice {
 
 /// Why a text is not an amount.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an amount of US dollars: write digits with at most {places} decimal places, such as 0.40")]
+#[error(
+    "`{text}` is not an amount of US dollars: write digits with at most {places} decimal places, such as 0.40"
+)]
 pub struct ParseMoneyError {
     text: String,
     places: usize,
@@ -189,13 +191,28 @@ mod tests {
     #[test]
     fn prices_per_million_are_exact() {
         assert_eq!(UnitPrice::from_usd_per_million("0.40"), Ok(UnitPrice(400_000)));
-        assert_eq!(UnitPrice::from_usd_per_million("0.0375").map(|p| p.times(1_000_000).to_string()), Ok("0.0375".into()));
+        assert_eq!(
+            UnitPrice::from_usd_per_million("0.0375").map(|p| p.times(1_000_000).to_string()),
+            Ok("0.0375".into())
+        );
         assert!(UnitPrice::from_usd_per_million("0.0000001").is_err());
     }
 
     #[test]
     fn wrong_amounts_are_named() {
-        for text in ["", "-", ".5", "5.", "1e3", "1,5", "$1", "0x1", "1.2.3", " 1", "99999999999999999999999999999999999999999"] {
+        for text in [
+            "",
+            "-",
+            ".5",
+            "5.",
+            "1e3",
+            "1,5",
+            "$1",
+            "0x1",
+            "1.2.3",
+            " 1",
+            "99999999999999999999999999999999999999999",
+        ] {
             let error = Money::from_usd(text).unwrap_err().to_string();
             assert!(error.contains("US dollars"), "{error}");
         }

@@ -36,7 +36,8 @@ pub trait Ledger: Send + Sync {
 
 /// A place reserved for one call's records, so that settling can neither fail for want of room nor wait.
 pub trait Slot: Send + Sync {
-    /// Makes a further attempt of the same call durable before it is sent.
+    /// Makes a further attempt of the same call durable before it is sent. Every earlier attempt in `intent` is over
+    /// and settled: only the last one can still be charged.
     fn extend(&mut self, intent: &Intent) -> BoxFuture<'_, Result<(), LedgerError>>;
 
     /// Hands the entry over. The record is taken before this function returns, also when the future is dropped

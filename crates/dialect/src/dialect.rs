@@ -42,7 +42,7 @@ impl Dialect {
     /// One borrowed pass over a request for what the relay must know; the messages are not decoded.
     ///
     /// Errors are the caller's: `SY0001` not JSON, `SY0002` a wrong or repeated field, `SY0003` one is missing.
-    pub fn peek<'a>(self, body: &'a [u8]) -> Result<Peek<'a>, ApiError> {
+    pub fn peek(self, body: &[u8]) -> Result<Peek<'_>, ApiError> {
         match self {
             Self::OpenAiChat => openai_chat::peek::peek(body),
         }

@@ -31,6 +31,10 @@ struct Edit {
 ///
 /// Both spans must come from a peek of this very body. The body itself is shared if nothing changes, else copied
 /// once.
+///
+/// # Panics
+///
+/// If a span lies outside the body.
 pub fn relay_body(body: &Bytes, model_at: Range<usize>, model: &str, usage: InjectUsage) -> Bytes {
     let mut edits = Vec::with_capacity(2);
     let after_model = model_at.end;
@@ -41,7 +45,8 @@ pub fn relay_body(body: &Bytes, model_at: Range<usize>, model: &str, usage: Inje
     match usage {
         InjectUsage::No => {}
         InjectUsage::AddOptions => {
-            edits.push(Edit { at: after_model..after_model, text: format!(r#","stream_options":{OPTIONS}"#) })
+            edits
+                .push(Edit { at: after_model..after_model, text: format!(r#","stream_options":{OPTIONS}"#) });
         }
         InjectUsage::ExtendOptions(at) => edits.push(extend_options(body, at)),
     }

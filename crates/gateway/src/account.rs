@@ -124,7 +124,10 @@ impl Account {
 
     /// Settles. The record is handed over before this returns; the future says when it is durable. With what the
     /// whole call cost.
-    pub(crate) fn settle(mut self, outcome: Outcome) -> (Option<Money>, BoxFuture<'static, Result<(), LedgerError>>) {
+    pub(crate) fn settle(
+        mut self,
+        outcome: Outcome,
+    ) -> (Option<Money>, BoxFuture<'static, Result<(), LedgerError>>) {
         let open = self.open.take().expect("an account is settled once");
         open.settle(outcome)
     }

@@ -97,9 +97,9 @@ pub struct Refusal {
     pub vendor: Option<(StatusCode, Bytes)>,
 }
 
-impl From<ApiError> for Refusal {
+impl From<ApiError> for Box<Refusal> {
     fn from(error: ApiError) -> Self {
-        Self { error, facts: Facts::default(), vendor: None }
+        Self::new(Refusal { error, facts: Facts::default(), vendor: None })
     }
 }
 
@@ -140,7 +140,7 @@ impl Gateway {
 
     /// Serves a call. The future may be dropped at any point (the client hung up): the entry is written all the
     /// same, and under `on_disconnect = "drain"` the upstream answer is read to its end.
-    pub async fn call(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Refusal> {
+    pub async fn call(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Box<Refusal>> {
         let plan = Plan::make(&self.snapshot.load(), inbound, self.clock.now())?;
         match plan.route.on_disconnect {
             OnDisconnect::Cut => Dispatch::new(self, plan).run().await,
@@ -149,7 +149,7 @@ impl Gateway {
     }
 
     /// Runs the call beside the request, so that dropping the request does not stop it.
-    async fn call_and_drain(self: &Arc<Self>, plan: Plan) -> Result<Reply, Refusal> {
+    async fn call_and_drain(self: &Arc<Self>, plan: Plan) -> Result<Reply, Box<Refusal>> {
         let gateway = Arc::clone(self);
         let (present, gone) = tokio::sync::oneshot::channel::<()>();
         let work = self.tasks.spawn(async move {
@@ -162,20 +162,27 @@ impl Gateway {
             match tokio::time::timeout(crate::relay::DRAIN_LIMIT, run).await {
                 // Nobody takes the reply: dropping a stream's body goes on draining it.
                 Ok(reply) => reply,
-                Err(_) => Err(ApiError::new(steelyard_core::ErrorCode::UpstreamTimeout, "the client left").into()),
+                Err(_) => {
+                    Err(ApiError::new(steelyard_core::ErrorCode::UpstreamTimeout, "the client left").into())
+                }
             }
         });
         let reply = work.await;
         drop(present);
         reply.unwrap_or_else(|error| {
             let code = steelyard_core::ErrorCode::Internal;
-            Err(ApiError::new(code, "the call failed inside Steelyard; its request id is in the log").with_source(error).into())
+            Err(ApiError::new(code, "the call failed inside Steelyard; its request id is in the log")
+                .with_source(error)
+                .into())
         })
     }
 }
 
 fn describe_metrics() {
-    metrics::describe_counter!("steelyard_calls_total", "Calls that are over, by endpoint, channel, model and outcome");
+    metrics::describe_counter!(
+        "steelyard_calls_total",
+        "Calls that are over, by endpoint, channel, model and outcome"
+    );
     metrics::describe_counter!("steelyard_tokens_total", "Units used, by channel, model and usage class");
     metrics::describe_histogram!(
         "steelyard_overhead_seconds",

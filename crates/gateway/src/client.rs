@@ -59,8 +59,11 @@ pub(crate) fn build(tls: bool, ca_file: Option<&Path>, connect: Duration) -> Res
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
     tcp.set_keepalive(Some(Duration::from_secs(30)));
-    let https =
-        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_all_versions().wrap_connector(tcp);
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp);
     Ok(Client::builder(TokioExecutor::new())
         .pool_idle_timeout(IDLE)
         .pool_timer(TokioTimer::new())

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use steelyard_core::port::LedgerError;
 use steelyard_core::record::{AttemptStatus, Outcome};
@@ -16,12 +15,15 @@ use steelyard_dialect::embeddings_usage;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::account::{Account, Passed};
+use crate::answer::{callers_headers, causes, collect, vendor_request_id};
 use crate::call::{Endpoint, Facts, Gateway, Refusal, Reply};
 use crate::feed::{End, Feed, RelayFeed, Step};
+use crate::miss::Miss;
 use crate::offer::Offer;
 use crate::plan::Plan;
 use crate::provider::{Failure, sandbox};
 use crate::relay::{Clocks, Ends, Queue, ReplyBody, StreamBody};
+use crate::spec::TimeoutSpec;
 
 /// A whole answer larger than this is taken for a defect of the vendor's.
 const MAX_REPLY: usize = 256 << 20;
@@ -49,27 +51,13 @@ enum Answer {
     Stream { headers: HeaderMap, feed: Feed, first: Queue, end: Option<End>, clocks: Clocks },
 }
 
-/// Why an attempt brought nothing.
-enum Miss {
-    /// Nothing was sent.
-    Unreachable(String),
-    /// The vendor refused.
-    Status { failure: Failure, status: StatusCode, body: Bytes },
-    /// The vendor went silent after the request was sent.
-    Timeout(&'static str, Duration),
-    /// The answer broke off or makes no sense.
-    Broken { code: ErrorCode, why: String, passed: Passed },
-    /// The target cannot take the request, and strict mode asks to say so; or the request is wrong.
-    Refused(ApiError),
-}
-
 impl<'a> Dispatch<'a> {
     pub(crate) fn new(gateway: &'a Gateway, plan: Plan) -> Self {
         let in_flight = gateway.tasks.token();
         Self { gateway, plan, account: None, attempts: 0, upstream: Duration::ZERO, _in_flight: in_flight }
     }
 
-    pub(crate) async fn run(mut self) -> Result<Reply, Refusal> {
+    pub(crate) async fn run(mut self) -> Result<Reply, Box<Refusal>> {
         let offers = std::mem::take(&mut self.plan.offers);
         let mut spent = vec![false; offers.len()];
         let mut last: Option<(Arc<Offer>, Miss)> = None;
@@ -78,7 +66,10 @@ impl<'a> Dispatch<'a> {
                 break;
             }
             for (index, offer) in offers.iter().enumerate() {
-                if spent[index] || self.attempts == MAX_ATTEMPTS || !offer.health.claim(self.gateway.clock.now()) {
+                if spent[index]
+                    || self.attempts == MAX_ATTEMPTS
+                    || !offer.health.claim(self.gateway.clock.now())
+                {
                     continue;
                 }
                 if let Err(error) = self.open(offer).await {
@@ -106,12 +97,13 @@ impl<'a> Dispatch<'a> {
     /// Makes the next attempt durable.
     async fn open(&mut self, offer: &Arc<Offer>) -> Result<(), LedgerError> {
         let attempt = self.plan.attempt(offer, self.attempts + 1, self.gateway.clock.now());
-        match &mut self.account {
-            Some(account) => account.next(offer, attempt).await?,
-            None => {
-                let ledger = self.gateway.ledger.as_ref();
-                self.account = Some(Account::open(ledger, &self.plan, offer, attempt, &self.gateway.clock).await?);
-            }
+        if let Some(account) = &mut self.account {
+            account.next(offer, attempt).await?;
+        } else {
+            let gateway = self.gateway;
+            self.account = Some(
+                Account::open(gateway.ledger.as_ref(), &self.plan, offer, attempt, &gateway.clock).await?,
+            );
         }
         self.attempts += 1;
         Ok(())
@@ -135,7 +127,7 @@ impl<'a> Dispatch<'a> {
             Ok(Err(error)) if error.is_connect() => Err(Miss::Unreachable(causes(&error))),
             Ok(Err(error)) => {
                 let why = causes(&error);
-                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Passed::default() })
+                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Box::default() })
             }
             Ok(Ok(response)) => Ok(response),
         };
@@ -186,7 +178,11 @@ impl<'a> Dispatch<'a> {
             }
             Err(error) => {
                 let passed = Passed { content_bytes: body.len() as u64, ..Passed::default() };
-                Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why: error.to_string(), passed })
+                Err(Miss::Broken {
+                    code: ErrorCode::UpstreamGarbage,
+                    why: error.to_string(),
+                    passed: Box::new(passed),
+                })
             }
         }
     }
@@ -197,7 +193,7 @@ impl<'a> Dispatch<'a> {
         head: http::response::Parts,
         body: Incoming,
         sent: Instant,
-        limits: &crate::spec::TimeoutSpec,
+        limits: &TimeoutSpec,
     ) -> Result<Answer, Miss> {
         let is_events = head
             .headers
@@ -206,7 +202,7 @@ impl<'a> Dispatch<'a> {
             .is_some_and(|value| value.trim_start().starts_with("text/event-stream"));
         if !is_events {
             let why = "a stream was asked for, but the vendor's answer is not text/event-stream".to_owned();
-            return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Passed::default() });
+            return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Box::default() });
         }
         let mut feed = RelayFeed::new(body, self.plan.hides_usage());
         let mut first = Queue::new();
@@ -224,15 +220,19 @@ impl<'a> Dispatch<'a> {
             Ok(Step::Over(end)) => Some(end),
         };
         if let Some(why) = feed.vendor_error() {
-            return Err(Miss::Broken { code: ErrorCode::UpstreamFailed, why, passed: feed.passed() });
+            return Err(Miss::Broken {
+                code: ErrorCode::UpstreamFailed,
+                why,
+                passed: Box::new(feed.passed()),
+            });
         }
         match end {
             Some(End::Cut(why)) if first.is_empty() => {
-                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: feed.passed() })
+                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Box::new(feed.passed()) })
             }
             Some(End::Garbage(error)) => {
                 let why = error.to_string();
-                Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: feed.passed() })
+                Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Box::new(feed.passed()) })
             }
             end => Ok(Answer::Stream {
                 headers: callers_headers(&head.headers),
@@ -252,13 +252,19 @@ impl<'a> Dispatch<'a> {
         if !losses.is_empty() {
             if plan.strict {
                 let fields = losses.join("`, `");
-                let text = format!("the target cannot express `{fields}`, and the call is strict: leave it out, or allow losses");
-                return Err(Miss::Refused(ApiError::new(ErrorCode::Loss, text).with_param(losses[0].clone())));
+                let text = format!(
+                    "the target cannot express `{fields}`, and the call is strict: leave it out, or allow losses"
+                );
+                return Err(Miss::Refused(
+                    ApiError::new(ErrorCode::Loss, text).with_param(losses[0].clone()),
+                ));
             }
             self.account().lose(losses);
         }
         Ok(match answer {
-            sandbox::Answer::Whole { body, passed } => Answer::Whole { headers: HeaderMap::new(), body, passed },
+            sandbox::Answer::Whole { body, passed } => {
+                Answer::Whole { headers: HeaderMap::new(), body, passed }
+            }
             sandbox::Answer::Stream(stream) => Answer::Stream {
                 headers: HeaderMap::new(),
                 feed: Feed::Sandbox(Box::new(stream)),
@@ -314,7 +320,7 @@ impl<'a> Dispatch<'a> {
     }
 
     /// Hands an answer on: a whole one when its settlement is durable, a stream at once, its end withheld.
-    async fn deliver(mut self, offer: &Arc<Offer>, answer: Answer) -> Result<Reply, Refusal> {
+    async fn deliver(mut self, offer: &Arc<Offer>, answer: Answer) -> Result<Reply, Box<Refusal>> {
         offer.health.succeeded();
         let mut facts = self.facts(Some(offer));
         let mut account = self.account.take().expect("an attempt is made on an open account");
@@ -323,10 +329,8 @@ impl<'a> Dispatch<'a> {
                 account.attempt_charged(AttemptStatus::Ok, &passed);
                 facts.losses = account.losses();
                 let (cost, settled) = account.settle(Outcome::Ok);
-                settled.await.map_err(|error| Refusal {
-                    error: unrecorded(error),
-                    facts: facts.clone(),
-                    vendor: None,
+                settled.await.map_err(|error| {
+                    Box::new(Refusal { error: unrecorded(error), facts: facts.clone(), vendor: None })
                 })?;
                 facts.cost = cost;
                 self.note_overhead();
@@ -367,17 +371,23 @@ impl<'a> Dispatch<'a> {
     }
 
     /// All attempts failed: the entry is written, then the caller is told.
-    async fn refuse(mut self, last: Option<(Arc<Offer>, Miss)>) -> Refusal {
+    async fn refuse(mut self, last: Option<(Arc<Offer>, Miss)>) -> Box<Refusal> {
         let facts = self.facts(last.as_ref().map(|(offer, _)| offer));
         let Some((offer, miss)) = last else {
-            let text = format!("every target of `{}` is left alone for a moment; try again", self.plan.route.name);
-            return Refusal { error: ApiError::new(ErrorCode::CircuitOpen, text), facts, vendor: None };
+            let text =
+                format!("every target of `{}` is left alone for a moment; try again", self.plan.route.name);
+            return Box::new(Refusal {
+                error: ApiError::new(ErrorCode::CircuitOpen, text),
+                facts,
+                vendor: None,
+            });
         };
-        let outcome = if matches!(miss, Miss::Timeout(..)) { Outcome::Timeout } else { Outcome::UpstreamError };
+        let outcome =
+            if matches!(miss, Miss::Timeout(..)) { Outcome::Timeout } else { Outcome::UpstreamError };
         if let Some(account) = self.account.take() {
             let (_, settled) = account.settle(outcome);
             if let Err(error) = settled.await {
-                return Refusal { error: unrecorded(error), facts, vendor: None };
+                return Box::new(Refusal { error: unrecorded(error), facts, vendor: None });
             }
         }
         self.note_overhead();
@@ -387,95 +397,33 @@ impl<'a> Dispatch<'a> {
             channel = %offer.channel.name, model = %offer.model_name, attempts = self.attempts,
             error.code = error.code.code(), error = %error.public,
             error.source = error.source.as_ref().map(tracing::field::display), "call failed");
-        Refusal { error, facts, vendor }
+        Box::new(Refusal { error, facts, vendor })
     }
 
     /// The ledger could not take the intent, so nothing was sent.
-    async fn unrecorded(mut self, offer: &Arc<Offer>, error: LedgerError) -> Refusal {
+    async fn unrecorded(mut self, offer: &Arc<Offer>, error: LedgerError) -> Box<Refusal> {
         let facts = self.facts(Some(offer));
         if let Some(account) = self.account.take() {
             // Earlier attempts of this call are on record; the call ends here.
             let _ = account.settle(Outcome::UpstreamError).1.await;
         }
         tracing::error!(request.id = %self.plan.call.request_id, error = %error, "the ledger takes no intent");
-        Refusal { error: unrecorded(error), facts, vendor: None }
+        Box::new(Refusal { error: unrecorded(error), facts, vendor: None })
     }
 }
 
 fn unrecorded(error: LedgerError) -> ApiError {
     let text = match &error {
-        LedgerError::Full { .. } => "the ledger has no room for another call until waiting records are moved; try again",
-        LedgerError::Failed(_) | LedgerError::Closed => "the ledger cannot record the call, so it is not served; try again",
+        LedgerError::Full { .. } => {
+            "the ledger has no room for another call until waiting records are moved; try again"
+        }
+        LedgerError::Failed(_) | LedgerError::Closed => {
+            "the ledger cannot record the call, so it is not served; try again"
+        }
     };
-    ApiError::new(ErrorCode::LedgerUnavailable, text).with_retry_after(Some(Duration::from_secs(1))).with_source(error)
-}
-
-impl Miss {
-    /// Whether no other target would take the request either.
-    fn is_the_callers(&self) -> bool {
-        matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_))
-    }
-
-    /// The vendor's own words, where the caller can use them.
-    fn vendor(&self) -> Option<(StatusCode, Bytes)> {
-        match self {
-            Self::Status { failure: Failure::Caller | Failure::NoModel | Failure::RateLimited(_), status, body } => {
-                Some((*status, body.clone()))
-            }
-            Self::Status { .. } | Self::Unreachable(_) | Self::Timeout(..) | Self::Broken { .. } | Self::Refused(_) => None,
-        }
-    }
-
-    fn into_error(self, offer: &Offer) -> ApiError {
-        let at = format!("channel `{}`", offer.channel.name);
-        match self {
-            Self::Unreachable(why) => {
-                ApiError::new(ErrorCode::UpstreamUnreachable, format!("no connection to {at}")).with_source(why)
-            }
-            Self::Timeout(limit, after) => {
-                ApiError::new(ErrorCode::UpstreamTimeout, format!("{at} did not answer within {after:?} (its {limit} limit)"))
-            }
-            Self::Broken { code, why, .. } => {
-                let text = match code {
-                    ErrorCode::UpstreamFailed => format!("{at} failed"),
-                    ErrorCode::UpstreamCut => format!("the answer of {at} broke off"),
-                    _ => format!("the answer of {at} cannot be read"),
-                };
-                ApiError::new(code, text).with_source(why)
-            }
-            Self::Refused(error) => error,
-            Self::Status { failure, status, body } => {
-                let error = match failure {
-                    Failure::Passing(wait) => {
-                        ApiError::new(ErrorCode::UpstreamFailed, format!("{at} failed with status {status}")).with_retry_after(wait)
-                    }
-                    Failure::RateLimited(wait) => {
-                        ApiError::new(ErrorCode::UpstreamRateLimited, format!("{at} limits the rate of calls")).with_retry_after(wait)
-                    }
-                    Failure::Credentials => {
-                        let text = format!("{at} refuses the credentials it is configured with; this is for whoever runs Steelyard to mend");
-                        ApiError::new(ErrorCode::UpstreamCredentials, text)
-                    }
-                    Failure::NoModel => {
-                        let text = format!("{at} has no model `{}`", offer.upstream_model);
-                        ApiError::new(ErrorCode::UnknownModel, text).with_param("model")
-                    }
-                    Failure::Caller => {
-                        ApiError::new(ErrorCode::UpstreamRefused, format!("{at} refuses the request with status {status}"))
-                    }
-                };
-                error.with_source(format!("status {status}: {}", excerpt(&body)))
-            }
-        }
-    }
-
-    /// The vendor's wish when to come again.
-    fn wish(&self) -> Option<Duration> {
-        match self {
-            Self::Status { failure: Failure::Passing(wait) | Failure::RateLimited(wait), .. } => *wait,
-            Self::Status { .. } | Self::Unreachable(_) | Self::Timeout(..) | Self::Broken { .. } | Self::Refused(_) => None,
-        }
-    }
+    ApiError::new(ErrorCode::LedgerUnavailable, text)
+        .with_retry_after(Some(Duration::from_secs(1)))
+        .with_source(error)
 }
 
 /// Waits before going through the targets again. Whether it is worth while: a vendor that wants to be left alone for
@@ -489,71 +437,4 @@ async fn wait_before(round: u8, last: Option<&Miss>) -> bool {
     };
     tokio::time::sleep(wait).await;
     true
-}
-
-async fn collect(mut body: Incoming, limit: usize, sent: Instant, limits: &crate::spec::TimeoutSpec) -> Result<Bytes, Miss> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    loop {
-        let left = limits.total.0.saturating_sub(sent.elapsed());
-        let (name, wait) = if left < limits.idle.0 { ("total", left) } else { ("idle", limits.idle.0) };
-        let passed = || Passed { content_bytes: (first.len() + rest.len()) as u64, ..Passed::default() };
-        match tokio::time::timeout(wait, body.frame()).await {
-            Err(_) => return Err(Miss::Timeout(name, wait)),
-            Ok(None) => break,
-            Ok(Some(Err(error))) => {
-                return Err(Miss::Broken { code: ErrorCode::UpstreamCut, why: causes(&error), passed: passed() });
-            }
-            Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if first.len() + rest.len() + data.len() > limit {
-                    let why = format!("the answer is larger than {limit} bytes");
-                    return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: passed() });
-                }
-                // Most answers come in one piece, which then is not copied.
-                if first.is_empty() {
-                    first = data;
-                } else {
-                    rest.extend_from_slice(&data);
-                }
-            }
-        }
-    }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
-}
-
-/// An error with its causes, for the log.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
-fn excerpt(body: &[u8]) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned()
-}
-
-fn vendor_request_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-request-id").or_else(|| headers.get("request-id"))?;
-    value.to_str().ok().filter(|id| id.len() <= 256).map(str::to_owned)
-}
-
-/// The vendor's headers that are the caller's business: rate limits and the vendor's own facts.
-fn callers_headers(headers: &HeaderMap) -> HeaderMap {
-    let wanted = |name: &HeaderName| {
-        let name = name.as_str();
-        (name.starts_with("x-ratelimit-") || name.starts_with("openai-")) && name != "openai-organization"
-    };
-    headers.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

@@ -6,21 +6,23 @@
 //! before the settlement is durable.
 //! Start reading at [`call`]: the life of a call from top to bottom.
 
-pub mod spec;
-pub mod snapshot;
-pub mod resolve;
-pub mod offer;
-pub mod call;
-mod plan;
 mod account;
-mod dispatch;
-mod relay;
-mod feed;
-pub mod provider;
+mod answer;
+pub mod call;
 mod client;
+mod dispatch;
+mod feed;
+mod miss;
+pub mod offer;
+mod plan;
+pub mod provider;
+mod relay;
+pub mod resolve;
+pub mod snapshot;
+pub mod spec;
 mod tasks;
 
-pub use client::install_tls_provider;
 pub use call::{Endpoint, Gateway, Inbound, Refusal, Reply};
+pub use client::install_tls_provider;
 pub use relay::ReplyBody;
 pub use tasks::Tasks;

@@ -38,7 +38,7 @@ const TRIP_AFTER: u32 = 5;
 /// So long does it rest, before one call may try it again.
 const REST: Duration = Duration::from_secs(10);
 /// A vendor's `Retry-After` is honoured up to this.
-const MAX_COOL: Duration = Duration::from_secs(60);
+const MAX_COOL: Duration = Duration::from_mins(1);
 
 /// A circuit breaker per offer, and the vendor's own wish to be left alone for a while.
 ///
@@ -140,7 +140,7 @@ mod tests {
     fn a_vendors_wish_is_honoured_up_to_a_minute() {
         let health = Health::default();
         let start = Timestamp(0);
-        health.cool(start, Duration::from_secs(7200));
+        health.cool(start, Duration::from_hours(2));
         assert_eq!(health.fitness(start.plus(Duration::from_secs(59))), Fitness::Cooling);
         assert_eq!(health.fitness(start.plus(MAX_COOL)), Fitness::Well);
     }

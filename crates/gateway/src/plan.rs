@@ -36,10 +36,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn make(snapshot: &Snapshot, inbound: Inbound, now: Timestamp) -> Result<Self, Refusal> {
+    pub(crate) fn make(snapshot: &Snapshot, inbound: Inbound, now: Timestamp) -> Result<Self, Box<Refusal>> {
         let Inbound { request_id, time, started, principal, dialect, endpoint, body, strict } = inbound;
         let peek = Peeked::read(dialect, endpoint, &body)?;
-        let Some(route) = snapshot.resolve(&peek.model) else { return Err(unknown_model(snapshot, &peek.model).into()) };
+        let Some(route) = snapshot.resolve(&peek.model) else {
+            return Err(unknown_model(snapshot, &peek.model).into());
+        };
         let offers = by_health(route.order(), now);
         if offers.is_empty() {
             return Err(all_resting(&route, now).into());
@@ -153,7 +155,13 @@ impl<'a> Peeked<'a> {
                     context_window: None,
                     max_output: None,
                 };
-                Ok(Self { model: peek.model, model_at: peek.model_at, stream: false, inject: InjectUsage::No, bound })
+                Ok(Self {
+                    model: peek.model,
+                    model_at: peek.model_at,
+                    stream: false,
+                    inject: InjectUsage::No,
+                    bound,
+                })
             }
         }
     }
@@ -189,7 +197,8 @@ fn unknown_model(snapshot: &Snapshot, name: &str) -> ApiError {
     } else {
         format!("did you mean `{}`?", nearest.join("`, `"))
     };
-    ApiError::new(ErrorCode::UnknownModel, format!("the model `{shown}` does not exist here: {hint}")).with_param("model")
+    ApiError::new(ErrorCode::UnknownModel, format!("the model `{shown}` does not exist here: {hint}"))
+        .with_param("model")
 }
 
 fn all_resting(route: &Route, now: Timestamp) -> ApiError {
@@ -198,6 +207,9 @@ fn all_resting(route: &Route, now: Timestamp) -> ApiError {
         Fitness::Well | Fitness::Cooling => None,
     });
     let wait = soonest.min().map(|until| until.since(now));
-    let text = format!("every target of `{}` has failed repeatedly and is left alone for a moment; try again", route.name);
+    let text = format!(
+        "every target of `{}` has failed repeatedly and is left alone for a moment; try again",
+        route.name
+    );
     ApiError::new(ErrorCode::CircuitOpen, text).with_retry_after(wait)
 }

@@ -33,7 +33,7 @@ const MAX_BURST: usize = 64 << 10;
 const BEAT: Duration = Duration::from_secs(15);
 
 /// How long an answer is read on after its client left, under `on_disconnect = "drain"`.
-pub(crate) const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const DRAIN_LIMIT: Duration = Duration::from_mins(1);
 
 /// What a client receives.
 pub enum ReplyBody {
@@ -236,9 +236,13 @@ impl StreamBody {
                                 return Poll::Ready(self.burst());
                             }
                             match self.clocks.poll_tick(cx) {
-                                Poll::Ready(Tick::Expired(limit, after)) => self.finish(Finish::Expired(limit, after)),
+                                Poll::Ready(Tick::Expired(limit, after)) => {
+                                    self.finish(Finish::Expired(limit, after));
+                                }
                                 Poll::Ready(Tick::Beat) => {
-                                    if let Some(comment) = self.ends.dialect.keep_alive().filter(|_| !feed.mid_event()) {
+                                    if let Some(comment) =
+                                        self.ends.dialect.keep_alive().filter(|_| !feed.mid_event())
+                                    {
                                         return Poll::Ready(Some(Bytes::from_static(comment)));
                                     }
                                 }
@@ -321,7 +325,8 @@ impl Finish {
             Self::Wire(End::Complete(terminal)) => (AttemptStatus::Ok, Outcome::Ok, terminal),
             Self::Wire(End::VendorError) => (AttemptStatus::Cut, Outcome::UpstreamError, Bytes::new()),
             Self::Wire(End::Cut(why)) => {
-                let text = "the vendor's stream broke off before its end: what you have received is incomplete";
+                let text =
+                    "the vendor's stream broke off before its end: what you have received is incomplete";
                 let error = ApiError::new(ErrorCode::UpstreamCut, text).with_source(why);
                 (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
             }
@@ -331,7 +336,9 @@ impl Finish {
                 (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
             }
             Self::Expired(limit, after) => {
-                let text = format!("the vendor sent nothing for {after:?} (the {limit} limit of its channel): what you have received is incomplete");
+                let text = format!(
+                    "the vendor sent nothing for {after:?} (the {limit} limit of its channel): what you have received is incomplete"
+                );
                 let error = ApiError::new(ErrorCode::UpstreamTimeout, text);
                 (AttemptStatus::Timeout, Outcome::Timeout, ends.error(&error))
             }
@@ -347,7 +354,8 @@ impl Ends {
     }
 
     fn unsettled(&self, error: &LedgerError) -> Bytes {
-        let text = "the answer is complete, but its ledger entry is not durable yet; it is kept and written later";
+        let text =
+            "the answer is complete, but its ledger entry is not durable yet; it is kept and written later";
         self.error(&ApiError::new(ErrorCode::LedgerUnavailable, text).with_source(error.clone()))
     }
 }

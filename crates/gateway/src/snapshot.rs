@@ -12,7 +12,7 @@ use steelyard_core::{Principal, Timestamp, UnitPrice, UsageClass};
 
 use crate::offer::{Health, Offer};
 use crate::provider::{Channel, ChannelError};
-use crate::resolve::{Route, Target};
+use crate::resolve::{Route, Target, Turn};
 use crate::spec::{ChannelSpec, OnDisconnect, PriceSpec, RouteSpec, Strategy, default_retries};
 
 /// A key as a call needs it.
@@ -96,6 +96,9 @@ fn hint(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; did you mean `{}`?", nearest.join("`, `")) }
 }
 
+/// One way to name an offer.
+type NameForm = fn(&Offer) -> Option<Arc<str>>;
+
 /// What calls read.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -133,7 +136,11 @@ impl HealthBook {
 
 impl Snapshot {
     /// Builds a snapshot, or says what is wrong and changes nothing.
-    pub fn build(inputs: &Inputs, catalog: Arc<Catalog>, previous: Option<&Self>) -> Result<Self, SnapshotError> {
+    pub fn build(
+        inputs: &Inputs,
+        catalog: Arc<Catalog>,
+        previous: Option<&Self>,
+    ) -> Result<Self, SnapshotError> {
         let mut snapshot = Self {
             keys: inputs.keys.iter().map(|key| (key.hash, key.clone())).collect(),
             channels: HashMap::new(),
@@ -158,6 +165,7 @@ impl Snapshot {
     }
 
     /// The same, with other keys: what a change of keys needs.
+    #[must_use]
     pub fn with_keys(&self, keys: Vec<KeyRecord>) -> Self {
         Self {
             keys: keys.into_iter().map(|key| (key.hash, key)).collect(),
@@ -211,7 +219,9 @@ impl Snapshot {
                     .map_or_else(|| Arc::new(PriceList::unpriced()), |offer| offer.prices),
             };
             let label = format!("{}/{}", price.channel, price.model);
-            let list = base.with_override(&label, from, cells).map_err(|error: PriceError| wrong(error.to_string()))?;
+            let list = base
+                .with_override(&label, from, cells)
+                .map_err(|error: PriceError| wrong(error.to_string()))?;
             self.prices.insert(key, Arc::new(list));
         }
         Ok(())
@@ -292,7 +302,7 @@ impl Snapshot {
             on_disconnect: spec.on_disconnect,
             strict: spec.strict,
             retries: spec.retries,
-            turn: Default::default(),
+            turn: Turn::default(),
         });
         self.names.insert(Arc::clone(&route.name), Arc::clone(&route));
         self.routes.push(route);
@@ -301,10 +311,17 @@ impl Snapshot {
 
     /// Gives every offer its names, in the order of resolution: an earlier form is never replaced by a later.
     fn name_offers(&mut self) {
-        let forms: [fn(&Offer) -> Option<Arc<str>>; 3] = [
+        let forms: [NameForm; 3] = [
             |offer| Some(offer.full_name().into()),
             |offer| offer.model.as_ref().map(|model| Arc::clone(&model.id)),
-            |offer| Some(offer.model.as_ref().map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name))),
+            |offer| {
+                Some(
+                    offer
+                        .model
+                        .as_ref()
+                        .map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name)),
+                )
+            },
         ];
         for form in forms {
             let mut named: HashMap<Arc<str>, Vec<Arc<Offer>>> = HashMap::new();
@@ -368,7 +385,10 @@ impl Snapshot {
         let mut names: Vec<Arc<str>> = self.routes.iter().map(|route| Arc::clone(&route.name)).collect();
         let mut seen: std::collections::HashSet<Arc<str>> = names.iter().cloned().collect();
         for offer in &self.offers {
-            let name = offer.model.as_ref().map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name));
+            let name = offer
+                .model
+                .as_ref()
+                .map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name));
             if seen.insert(Arc::clone(&name)) {
                 names.push(name);
             }
@@ -385,7 +405,7 @@ fn implicit_route(name: Arc<str>, offers: Vec<Arc<Offer>>) -> Route {
         on_disconnect: OnDisconnect::default(),
         strict: false,
         retries: default_retries(),
-        turn: Default::default(),
+        turn: Turn::default(),
     }
 }
 
@@ -397,7 +417,9 @@ fn check_name(noun: &'static str, name: &str) -> Result<(), SnapshotError> {
     Ok(())
 }
 
-fn price_cells(price: &PriceSpec) -> Result<Vec<(UsageClass, UnitPrice)>, steelyard_core::money::ParseMoneyError> {
+fn price_cells(
+    price: &PriceSpec,
+) -> Result<Vec<(UsageClass, UnitPrice)>, steelyard_core::money::ParseMoneyError> {
     let given = [
         (UsageClass::Input, Some(&price.input)),
         (UsageClass::Output, Some(&price.output)),

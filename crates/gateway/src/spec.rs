@@ -99,9 +99,9 @@ impl Default for TimeoutSpec {
     fn default() -> Self {
         Self {
             connect: Span(Duration::from_secs(10)),
-            first_byte: Span(Duration::from_secs(600)),
-            idle: Span(Duration::from_secs(120)),
-            total: Span(Duration::from_secs(3600)),
+            first_byte: Span(Duration::from_mins(10)),
+            idle: Span(Duration::from_mins(2)),
+            total: Span(Duration::from_hours(1)),
         }
     }
 }
@@ -181,7 +181,7 @@ pub struct PriceSpec {
     /// The model's name at that provider.
     pub model: String,
     /// From which date the price holds, midnight UTC.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date"))]
     pub from: toml::value::Datetime,
     /// Prompt tokens.
     pub input: String,
@@ -234,7 +234,9 @@ impl<'de> Deserialize<'de> for Span {
             .filter(|span| !span.is_zero())
             .map(Self)
             .ok_or_else(|| {
-                serde::de::Error::custom(format!("`{text}` is not a length of time: write it as 500ms, 10s or 2m"))
+                serde::de::Error::custom(format!(
+                    "`{text}` is not a length of time: write it as 500ms, 10s or 2m"
+                ))
             })
     }
 }

@@ -74,7 +74,8 @@ fn check(snapshot: &Snapshot, key: &str, now: Timestamp) -> Result<Arc<Principal
     };
     match record.expires_at {
         Some(end) if end <= now => {
-            let text = format!("key `{}` expired at {end}: rotate it, or make a new one", record.principal.name);
+            let text =
+                format!("key `{}` expired at {end}: rotate it, or make a new one", record.principal.name);
             Err(ApiError::new(ErrorCode::ExpiredKey, text))
         }
         Some(_) | None => Ok(Arc::clone(&record.principal)),

@@ -11,7 +11,12 @@ use http_body_util::BodyExt;
 use steelyard_core::{ApiError, ErrorCode};
 
 /// Collects a body that must be JSON.
-pub(crate) async fn collect(headers: &HeaderMap, body: Body, limit: usize, wait: Duration) -> Result<Bytes, ApiError> {
+pub(crate) async fn collect(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    wait: Duration,
+) -> Result<Bytes, ApiError> {
     check_type(headers)?;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
@@ -20,7 +25,7 @@ pub(crate) async fn collect(headers: &HeaderMap, body: Body, limit: usize, wait:
     let raw = tokio::time::timeout(wait, read(body, limit, announced)).await.map_err(|_| {
         ApiError::new(ErrorCode::RequestTimeout, format!("the request body did not arrive within {wait:?}"))
     })??;
-    match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+    match headers.get(CONTENT_ENCODING).map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(raw),
         Some(b"gzip" | b"x-gzip") => decode(flate2::read::MultiGzDecoder::new(&raw[..]), "gzip", limit),
         Some(b"zstd") => {
@@ -57,7 +62,8 @@ async fn read(mut body: Body, limit: usize, announced: Option<u64>) -> Result<By
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            ApiError::new(ErrorCode::IncompleteBody, "the request body broke off before its end").with_source(error)
+            ApiError::new(ErrorCode::IncompleteBody, "the request body broke off before its end")
+                .with_source(error)
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {
@@ -89,8 +95,11 @@ fn decode(decoder: impl Read, name: &str, limit: usize) -> Result<Bytes, ApiErro
 }
 
 fn undecodable(name: &str, why: String) -> ApiError {
-    ApiError::new(ErrorCode::UnsupportedEncoding, format!("the body is not {name}, as its content-encoding says"))
-        .with_source(why)
+    ApiError::new(
+        ErrorCode::UnsupportedEncoding,
+        format!("the body is not {name}, as its content-encoding says"),
+    )
+    .with_source(why)
 }
 
 fn too_large(limit: usize) -> ApiError {
@@ -135,13 +144,21 @@ mod tests {
         assert!(bomb.len() < 2000);
         assert_eq!(code(&gzipped, bomb, 2000).await, Err(ErrorCode::BodyTooLarge));
         assert_eq!(code(&gzipped, "not gzip", 100).await, Err(ErrorCode::UnsupportedEncoding));
-        assert_eq!(code(&headers(&[("content-encoding", "zstd")]), "no", 100).await, Err(ErrorCode::UnsupportedEncoding));
-        assert_eq!(code(&headers(&[("content-encoding", "br")]), "{}", 100).await, Err(ErrorCode::UnsupportedEncoding));
+        assert_eq!(
+            code(&headers(&[("content-encoding", "zstd")]), "no", 100).await,
+            Err(ErrorCode::UnsupportedEncoding)
+        );
+        assert_eq!(
+            code(&headers(&[("content-encoding", "br")]), "{}", 100).await,
+            Err(ErrorCode::UnsupportedEncoding)
+        );
     }
 
     #[tokio::test]
     async fn a_wrong_type_is_named_and_none_is_taken() {
-        for good in ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/x+json"] {
+        for good in
+            ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON", "application/x+json"]
+        {
             assert_eq!(code(&headers(&[("content-type", good)]), "{}", 9).await, Ok("{}".into()), "{good}");
         }
         let wrong = headers(&[("content-type", "text/plain")]);

@@ -143,8 +143,13 @@ async fn inputs(db: &Db, admin: &KeyRecord, declared: &Declared) -> Result<Input
 
 async fn admin_record(db: &Db, secret: &Secret) -> Result<KeyRecord, StoreError> {
     let project = db.projects().find(DEFAULT_PROJECT).await?;
-    let principal =
-        Principal { key: None, name: "admin".into(), project: project.id, project_name: project.name.into(), admin: true };
+    let principal = Principal {
+        key: None,
+        name: "admin".into(),
+        project: project.id,
+        project_name: project.name.into(),
+        admin: true,
+    };
     Ok(KeyRecord { hash: *secret.hash().as_bytes(), principal: Arc::new(principal), expires_at: None })
 }
 

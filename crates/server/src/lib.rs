@@ -5,15 +5,15 @@
 //! Must never: decide what a call costs, where it goes or whether it is recorded; hold SQL.
 //! Start reading at [`app`] for the table of routes, and at [`dialect::openai`] for the life of a request.
 
+mod api;
 pub mod app;
-pub mod control;
 mod auth;
 mod body;
+pub mod control;
 mod dialect;
-mod api;
+pub mod drain;
 mod health;
 pub mod listen;
-pub mod drain;
 
 pub use app::{App, Limits};
 pub use control::Control;

@@ -27,7 +27,12 @@ pub struct ConnectionLimits {
 }
 
 /// Accepts connections until `stop` changes, then lets them end what they are at.
-pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, mut stop: watch::Receiver<bool>) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
     builder
@@ -52,9 +57,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
             }
         };
         let _ = stream.set_nodelay(true);
-        let connection = graceful.watch(
-            builder.serve_connection(TokioIo::new(stream), service(router.clone())).into_owned(),
-        );
+        let connection = graceful
+            .watch(builder.serve_connection(TokioIo::new(stream), service(router.clone())).into_owned());
         tokio::spawn(async move {
             // A client that breaks off is its own business; what it had asked for settles by itself.
             if let Err(error) = connection.await {
@@ -75,14 +79,16 @@ pub fn bound(listener: &TcpListener) -> std::io::Result<SocketAddr> {
 
 fn service(
     router: Router,
-) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + Clone {
+) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone {
     service_fn(move |mut request: Request<Incoming>| {
         let router = router.clone();
         async move {
             let id = RequestId::new();
             request.extensions_mut().insert(id);
             let mut response = router.oneshot(request).await?;
-            let text = HeaderValue::try_from(id.to_string()).expect("an id is letters, digits and an underscore");
+            let text =
+                HeaderValue::try_from(id.to_string()).expect("an id is letters, digits and an underscore");
             response.headers_mut().insert("x-request-id", text.clone());
             response.headers_mut().insert("x-steelyard-request-id", text);
             Ok(response)

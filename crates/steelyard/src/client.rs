@@ -152,7 +152,7 @@ impl Client {
         } else {
             format!("the server at {base} broke off: see its log")
         };
-        with_cause(&error, &message)
+        with_cause(error, &message)
     }
 
     /// What an answer that ends too early means.

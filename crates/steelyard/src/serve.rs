@@ -74,26 +74,12 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let db = Db::open(&dir, durability, clock.clone()).await?;
     let (admin, admin_key_is_new) = admin_key(&dir)?;
 
-    let (ledger, spool, settler): (Arc<dyn Ledger>, _, _) = match ledger {
-        Some(ledger) => (ledger, None, None),
-        None => {
-            let options = SpoolOptions { durability, capacity: ledger_config.capacity };
-            let (spool, recovered) = Spool::open(&dir, options, clock.clone())?;
-            if recovered.orphans > 0 {
-                tracing::warn!(
-                    calls = recovered.orphans,
-                    "calls were in flight when the last process died: each is in the ledger as unsettled, at its hold"
-                );
-            }
-            if recovered.quarantined > 0 {
-                tracing::error!(
-                    records = recovered.quarantined,
-                    "records of the spool cannot be read; they are kept in its table `quarantine`"
-                );
-            }
-            let settler = Settler::start(&db, &spool)?;
-            (Arc::new(spool.clone()), Some(spool), Some(settler))
-        }
+    let (ledger, spool, settler): (Arc<dyn Ledger>, _, _) = if let Some(ledger) = ledger {
+        (ledger, None, None)
+    } else {
+        let spool = open_spool(&dir, SpoolOptions { durability, capacity: ledger_config.capacity }, &clock)?;
+        let settler = Settler::start(&db, &spool)?;
+        (Arc::new(spool.clone()), Some(spool), Some(settler))
     };
 
     let catalog = Arc::new(Catalog::builtin()?);
@@ -118,7 +104,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     })?;
     let addr = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let limits = ConnectionLimits { head: server.idle_timeout.0, closing: CLOSE_LIMIT };
+    let limits = ConnectionLimits { head: server.header_timeout.0, closing: CLOSE_LIMIT };
     let listening = tokio::spawn(listen::serve(listener, Arc::clone(&app).router(), limits, stopped));
 
     let mut background = vec![tokio::spawn(reconcile(Arc::clone(&app)))];
@@ -142,6 +128,24 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
         background,
         drain_timeout,
     })
+}
+
+/// Opens the spool, and says what the last process left in it.
+fn open_spool(dir: &DataDir, options: SpoolOptions, clock: &Clock) -> anyhow::Result<Spool> {
+    let (spool, recovered) = Spool::open(dir, options, clock.clone())?;
+    if recovered.orphans > 0 {
+        tracing::warn!(
+            calls = recovered.orphans,
+            "calls were in flight when the last process died: each is in the ledger as unsettled, at its hold"
+        );
+    }
+    if recovered.quarantined > 0 {
+        tracing::error!(
+            records = recovered.quarantined,
+            "records of the spool cannot be read; they are kept in its table `quarantine`"
+        );
+    }
+    Ok(spool)
 }
 
 /// Where the bound address is written once calls are taken, for whoever started the server on port 0.
@@ -226,7 +230,9 @@ async fn follow_config(app: Arc<App>, sources: Sources, started: Loaded) {
     loop {
         match watch.changed().await {
             Err(error) => {
-                tracing::error!(error = %error, "the configuration has an error: the old one stays in force");
+                for line in error.lines() {
+                    tracing::error!("the configuration has an error, the old one stays in force: {line}");
+                }
             }
             Ok(loaded) => {
                 log_warnings(&loaded);

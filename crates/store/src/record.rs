@@ -5,11 +5,15 @@
 //! lists repeat their tag, the fields of an attempt follow its own tag. Tags and codes are stored for good: new
 //! ones are added, none is ever reused. A tag nobody knows is an error, because it was written by a newer version.
 
+mod code;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Intent, Outcome};
+use steelyard_core::record::{Attempt, AttemptStatus, CallFacts, Entry, Intent, Outcome};
 use steelyard_core::{EntryId, KeyId, Money, RequestId, Timestamp, Usage, UsageClass};
+
+use code::{BASES, OUTCOMES, STATUSES, basis_code, class_code, outcome_code, status_code};
 
 /// The first byte of every record.
 const FORMAT: u8 = 1;
@@ -109,75 +113,6 @@ pub(crate) fn decode_entry(bytes: &[u8]) -> Result<Entry, DecodeError> {
         losses: fields.losses,
         adjusts: fields.adjusts,
     })
-}
-
-const OUTCOMES: [Outcome; 5] =
-    [Outcome::Ok, Outcome::UpstreamError, Outcome::ClientGone, Outcome::Timeout, Outcome::Unsettled];
-
-fn outcome_code(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Ok => 1,
-        Outcome::UpstreamError => 2,
-        Outcome::ClientGone => 3,
-        Outcome::Timeout => 4,
-        Outcome::Unsettled => 5,
-    }
-}
-
-const STATUSES: [AttemptStatus; 8] = [
-    AttemptStatus::Open,
-    AttemptStatus::Ok,
-    AttemptStatus::ConnectError,
-    AttemptStatus::HttpError,
-    AttemptStatus::Timeout,
-    AttemptStatus::Cut,
-    AttemptStatus::ClientGone,
-    AttemptStatus::Unsettled,
-];
-
-fn status_code(status: AttemptStatus) -> u8 {
-    match status {
-        AttemptStatus::Open => 1,
-        AttemptStatus::Ok => 2,
-        AttemptStatus::ConnectError => 3,
-        AttemptStatus::HttpError => 4,
-        AttemptStatus::Timeout => 5,
-        AttemptStatus::Cut => 6,
-        AttemptStatus::ClientGone => 7,
-        AttemptStatus::Unsettled => 8,
-    }
-}
-
-const BASES: [Basis; 3] = [Basis::Reported, Basis::Counted, Basis::Hold];
-
-fn basis_code(basis: Basis) -> u8 {
-    match basis {
-        Basis::Reported => 1,
-        Basis::Counted => 2,
-        Basis::Hold => 3,
-    }
-}
-
-fn class_code(class: UsageClass) -> u8 {
-    match class {
-        UsageClass::Input => 1,
-        UsageClass::CacheRead => 2,
-        UsageClass::CacheWrite5m => 3,
-        UsageClass::CacheWrite1h => 4,
-        UsageClass::CacheWrite12h => 5,
-        UsageClass::Output => 6,
-        UsageClass::Reasoning => 7,
-        UsageClass::AudioIn => 8,
-        UsageClass::AudioCacheRead => 9,
-        UsageClass::AudioOut => 10,
-        UsageClass::ImageIn => 11,
-        UsageClass::ImageCacheRead => 12,
-        UsageClass::ImageOut => 13,
-        UsageClass::VideoIn => 14,
-        UsageClass::WebSearch => 15,
-        UsageClass::MapsGrounding => 16,
-        UsageClass::Calls => 17,
-    }
 }
 
 /// The bytes so far.

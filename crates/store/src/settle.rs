@@ -7,7 +7,7 @@
 //! - The database may be locked, failing or gone for as long as it likes: entries wait in the spool, the state is
 //!   logged when it changes, and nothing is given up.
 //! - At most a second behind while the database works: under load it moves full batches without pause, else it
-//!   collects for [`LINGER`].
+//!   collects for a fifth of a second.
 
 use std::path::Path;
 use std::sync::Arc;

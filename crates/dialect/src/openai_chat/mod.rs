@@ -1,5 +1,5 @@
 //! OpenAI Chat Completions (`POST /v1/chat/completions`), after OpenAI's API reference, with the habits of the
-//! vendors and servers that speak it: Azure OpenAI, vLLM, Ollama, DeepSeek, Mistral, Gemini's compatible endpoint.
+//! vendors and servers that speak it: Azure OpenAI, vLLM, Ollama, `DeepSeek`, Mistral, Gemini's compatible endpoint.
 //!
 //! | file | work |
 //! |---|---|
@@ -23,6 +23,11 @@ pub mod tap;
 pub(crate) mod usage;
 
 use crate::chat::FinishReason;
+
+/// A choice's number: its index, or its place where a vendor writes none.
+fn choice_number(index: Option<u32>, place: usize) -> u32 {
+    index.unwrap_or_else(|| u32::try_from(place).unwrap_or(u32::MAX))
+}
 
 impl FinishReason {
     /// From OpenAI's word, or a vendor's.

@@ -82,23 +82,35 @@ fn include_usage(options: Option<&RawValue>) -> Result<bool, Fault> {
     }
 }
 
-/// Keys whose object says that the vendor fetches or keeps the media: only the context window bounds them.
-const UNKNOWABLE: [&[u8]; 4] = [b"\"file\"", b"\"audio\"", b"\"video_url\"", b"\"audio_url\""];
-
 fn media_bound(messages: &[u8]) -> InputBound {
     let mut bound = InputBound { unknowable: hides_keys(messages), ..InputBound::default() };
-    for value in values_of(messages, b"\"image_url\"") {
-        if is_inline(value) {
-            bound.media += 1;
-        } else {
-            bound.unknowable = true;
+    // Each search goes over all of the messages, so keys with the same ending share one.
+    if has(messages, b"_url\"") {
+        for value in values_of(messages, b"\"image_url\"") {
+            if is_inline(value) {
+                bound.media += 1;
+            } else {
+                bound.unknowable = true;
+            }
         }
+        bound.unknowable |= has_object(messages, b"\"video_url\"") || has_object(messages, b"\"audio_url\"");
     }
-    bound.media += values_of(messages, b"\"input_audio\"").count() as u64;
-    for key in UNKNOWABLE {
-        bound.unknowable |= values_of(messages, key).any(|value| value.starts_with(b"{"));
+    if has(messages, b"audio\"") {
+        bound.media += values_of(messages, b"\"input_audio\"").count() as u64;
+        // Sound that the vendor keeps.
+        bound.unknowable |= has_object(messages, b"\"audio\"");
     }
+    bound.unknowable |= has_object(messages, b"\"file\"");
     bound
+}
+
+fn has(text: &[u8], mark: &[u8]) -> bool {
+    memmem::find(text, mark).is_some()
+}
+
+/// Whether `key` stands before an object: only the context window bounds what that object names.
+fn has_object(text: &[u8], key: &'static [u8]) -> bool {
+    values_of(text, key).any(|value| value.starts_with(b"{"))
 }
 
 /// What follows each occurrence of `key` that is a key: the text from its value on.

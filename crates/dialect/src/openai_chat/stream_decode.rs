@@ -15,7 +15,7 @@ use crate::error::WireError;
 use crate::event::StreamEvent;
 use crate::json::{At, Fault};
 use crate::openai_chat::reply::{Piece, argument_text, call_id, finish_reason, pieces};
-use crate::openai_chat::{facts, usage};
+use crate::openai_chat::{choice_number, facts, usage};
 use crate::sse::{Event, Scanner};
 
 /// Reads one stream.
@@ -184,7 +184,7 @@ impl State {
         }
         for (number, choice) in choices.into_iter().enumerate() {
             self.used(choice.usage);
-            let number = choice.index.unwrap_or(u32::try_from(number).unwrap_or(u32::MAX));
+            let number = choice_number(choice.index, number);
             let state = self.choices.entry(number).or_default();
             state.delta(number, choice.delta.unwrap_or_default(), out)?;
             if let Some(logprobs) = choice.logprobs {
@@ -248,29 +248,29 @@ impl Choice {
     fn call(&mut self, choice: u32, piece: Piecewise, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let call = match self.find(&piece) {
             Some(call) => call,
-            None => {
-                let Some(name) = piece.name else {
-                    let at = At::Root.field("tool_calls");
-                    return Err(Fault::invalid(&at, "a tool call goes on that never began").into());
-                };
-                let id = piece.id.unwrap_or_else(|| call_id(self.calls.len()));
-                self.calls.push(Call { index: piece.index, id: id.clone() });
-                let call = self.calls.len() - 1;
-                out.push(StreamEvent::ToolCallStart {
-                    choice,
-                    call: u32::try_from(call).unwrap_or(u32::MAX),
-                    id,
-                    name,
-                    custom: piece.custom,
-                });
-                call
-            }
+            None => self.begin(choice, &piece, out)?,
         };
         if !piece.text.is_empty() {
-            let call = u32::try_from(call).unwrap_or(u32::MAX);
-            out.push(StreamEvent::ToolCallArguments { choice, call, text: piece.text });
+            out.push(StreamEvent::ToolCallArguments { choice, call: number(call), text: piece.text });
         }
         Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        choice: u32,
+        piece: &Piecewise,
+        out: &mut Vec<StreamEvent>,
+    ) -> Result<usize, WireError> {
+        let Some(name) = piece.name.clone() else {
+            let at = At::Root.field("tool_calls");
+            return Err(Fault::invalid(&at, "a tool call goes on that never began").into());
+        };
+        let call = self.calls.len();
+        let id = piece.id.clone().unwrap_or_else(|| call_id(call));
+        self.calls.push(Call { index: piece.index, id: id.clone() });
+        out.push(StreamEvent::ToolCallStart { choice, call: number(call), id, name, custom: piece.custom });
+        Ok(call)
     }
 
     /// The call that a delta continues. None: it begins one.
@@ -287,6 +287,10 @@ impl Choice {
             (None, None) => self.calls.len().checked_sub(1),
         }
     }
+}
+
+fn number(call: usize) -> u32 {
+    u32::try_from(call).unwrap_or(u32::MAX)
 }
 
 impl From<ToolDelta> for Piecewise {

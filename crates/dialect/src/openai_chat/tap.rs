@@ -15,14 +15,17 @@
 //! (A vendor that sends the extra chunk to everybody cannot be told apart; its clients lose it.) An event must be
 //! complete to be judged, so in this mode half an event waits.
 
-use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+mod passing;
+mod reading;
+
 use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 
 use crate::error::WireError;
 use crate::facts::StreamFacts;
-use crate::json::string;
-use crate::openai_chat::facts::{Sighting, text_bytes};
+use crate::openai_chat::tap::passing::Passing;
+use crate::openai_chat::tap::reading::{Marks, Reading};
 use crate::sse::{Event, Lines, MAX_EVENT, lines};
 
 /// What may follow the terminal event before the vendor is called broken.
@@ -45,25 +48,6 @@ pub struct StreamTap {
     terminal: BytesMut,
     marks: Marks,
     read: Reading,
-}
-
-/// Searchers for the marks that decide whether an event is read, built once for a stream.
-#[derive(Debug)]
-struct Marks {
-    usage: memmem::Finder<'static>,
-    choice: memmem::Finder<'static>,
-    finish: memmem::Finder<'static>,
-}
-
-/// What has been read.
-#[derive(Debug, Default)]
-struct Reading {
-    facts: StreamFacts,
-    /// Bits of the choices seen and of those finished. There are at most 128.
-    seen: u128,
-    ended: u128,
-    /// A choice beyond those bits was seen; whether all are finished cannot be told.
-    beyond: bool,
 }
 
 /// What becomes of a complete event.
@@ -97,11 +81,7 @@ impl StreamTap {
             blind: false,
             dropped: false,
             terminal: BytesMut::new(),
-            marks: Marks {
-                usage: memmem::Finder::new(b"\"usage\""),
-                choice: memmem::Finder::new(b"\"choices\":[{\"index\":"),
-                finish: memmem::Finder::new(b"\"finish_reason\":"),
-            },
+            marks: Marks::default(),
             read: Reading::default(),
         }
     }
@@ -109,6 +89,7 @@ impl StreamTap {
     /// Takes the vendor's next frame and adds to `out` what may go to the client now; at most one slice.
     ///
     /// [`WireError::TooLong`] if the vendor goes on and on after its terminal event.
+    #[expect(clippy::needless_pass_by_value, reason = "a frame is handed on, not looked at")]
     pub fn push(&mut self, frame: Bytes, out: &mut Vec<Bytes>) -> Result<(), WireError> {
         if self.read.facts.terminated {
             return self.withhold(&frame);
@@ -139,11 +120,7 @@ impl StreamTap {
 
     /// The facts so far.
     pub fn facts(&self) -> StreamFacts {
-        let read = &self.read;
-        StreamFacts {
-            finished: read.seen != 0 && read.seen == read.ended && !read.beyond,
-            ..read.facts.clone()
-        }
+        self.read.facts()
     }
 
     /// Whether the client has half an event. A frame of our own must then begin with a blank line.
@@ -309,7 +286,7 @@ impl StreamTap {
         let single =
             single.map(<[u8]>::trim_ascii_end).filter(|data| memchr::memchr2(b'\n', b'\r', data).is_none());
         if let Some(data) = single {
-            let mark = self.marks.usage.find(data);
+            let mark = self.marks.usage(data);
             let null_usage = mark.and_then(|mark| null_usage(data, mark));
             let silent = mark.is_none() || null_usage.is_some();
             if silent && self.marks.glance(data, &mut self.read) {
@@ -336,88 +313,14 @@ impl StreamTap {
     }
 }
 
-impl Marks {
-    /// Reads a plain delta without parsing it. False if the event needs a closer look.
-    fn glance(&self, data: &[u8], read: &mut Reading) -> bool {
-        if read.facts.model.is_none() {
-            return false;
-        }
-        let Some(start) = self.choice.find(data) else { return false };
-        let rest = &data[start + self.choice.needle().len()..];
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let Some(delta) = rest[digits..].strip_prefix(b",\"delta\":") else { return false };
-        let Some(index) = std::str::from_utf8(&rest[..digits]).ok().and_then(|digits| digits.parse().ok())
-        else {
-            return false;
-        };
-        let (bytes, end) = text_bytes(delta);
-        let after = &delta[end.min(delta.len())..];
-        // A finish reason, a second choice or an unclosed delta: look closer.
-        let Some(finish) = self.finish.find(after) else { return false };
-        let finish = &after[finish + self.finish.needle().len()..];
-        if !finish.starts_with(b"null") || self.finish.find(finish).is_some() {
-            return false;
-        }
-        read.saw(index, false);
-        read.count(bytes);
-        true
-    }
-}
-
-impl Reading {
-    /// Reads the data of any event. True if it is the extra usage chunk.
-    fn event(&mut self, data: &[u8]) -> bool {
-        if data.trim_ascii().is_empty() {
-            return false;
-        }
-        let Ok(seen) = serde_json::from_slice::<Sighting<'_>>(data) else {
-            self.facts.unreadable_events += 1;
-            return false;
-        };
-        if let Some(fault) = seen.fault() {
-            self.facts.upstream_error = Some(fault.message);
-        }
-        if let Some(model) = seen.model() {
-            self.facts.model.get_or_insert(model);
-        }
-        if let Some(tier) = seen.service_tier() {
-            self.facts.service_tier = Some(tier);
-        }
-        let usage = seen.usage();
-        self.facts.usage = usage.or(seen.usage_in_choice()).or(self.facts.usage);
-        let mut total = 0;
-        let choices = seen.choices.as_deref();
-        for (number, choice) in choices.unwrap_or_default().iter().enumerate() {
-            let number = choice.index.unwrap_or(u32::try_from(number).unwrap_or(u32::MAX));
-            let bytes = choice.delta.map_or(0, |delta| text_bytes(delta.get().as_bytes()).0);
-            let ended = choice.finish_reason.and_then(string).is_some_and(|reason| !reason.is_empty());
-            self.saw(number, ended);
-            total += bytes;
-        }
-        self.count(total);
-        usage.is_some() && choices.is_some_and(<[_]>::is_empty)
-    }
-
-    fn saw(&mut self, choice: u32, ended: bool) {
-        match 1_u128.checked_shl(choice) {
-            Some(bit) => {
-                self.seen |= bit;
-                self.ended |= if ended { bit } else { 0 };
-            }
-            None => self.beyond = true,
-        }
-    }
-
-    fn count(&mut self, bytes: u64) {
-        self.facts.content_bytes += bytes;
-        self.facts.content_events += u64::from(bytes > 0);
-    }
-}
-
 /// Whether a block is the terminal event. The first data line decides.
 fn terminal(block: &[u8]) -> Terminal {
     const WITH_SPACE: &[u8] = b"data: [DONE]";
     const WITHOUT: &[u8] = b"data:[DONE]";
+    // Nearly every event begins with JSON.
+    if block.starts_with(b"data: {") || block.starts_with(b"data:{") {
+        return Terminal::No;
+    }
     for line in lines(block) {
         let from = line.as_ptr().addr() - block.as_ptr().addr();
         if line.starts_with(WITH_SPACE) || line.starts_with(WITHOUT) {
@@ -473,69 +376,6 @@ fn closes_one(rest: &[u8]) -> bool {
     depth == -1
 }
 
-/// Collects what goes to the client out of one frame: a slice of it while it is contiguous, else one copy.
-struct Passing<'f> {
-    frame: &'f Bytes,
-    /// The beginning of the run that passes.
-    from: usize,
-    /// Nothing from here on passes.
-    end: usize,
-    copy: BytesMut,
-}
-
-impl<'f> Passing<'f> {
-    fn new(frame: &'f Bytes) -> Self {
-        Self { frame, from: 0, end: frame.len(), copy: BytesMut::new() }
-    }
-
-    /// Leaves out a range of the frame.
-    fn skip(&mut self, range: Range<usize>) {
-        if range.start > self.from {
-            self.flush(range.start);
-        }
-        self.from = range.end;
-    }
-
-    fn skip_to(&mut self, at: usize) {
-        self.skip(self.from..at);
-    }
-
-    /// Puts bytes from earlier frames before what stands at `at`.
-    fn insert(&mut self, at: usize, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.flush(at);
-            self.copy.extend_from_slice(bytes);
-        }
-    }
-
-    /// Nothing from `at` on passes.
-    fn end_at(&mut self, at: usize) {
-        self.end = self.end.min(at);
-    }
-
-    fn flush(&mut self, to: usize) {
-        if to > self.from {
-            self.reserve();
-            self.copy.extend_from_slice(&self.frame[self.from..to]);
-            self.from = to;
-        }
-    }
-
-    fn reserve(&mut self) {
-        if self.copy.capacity() == 0 {
-            self.copy.reserve(self.frame.len());
-        }
-    }
-
-    fn done(mut self) -> Option<Bytes> {
-        if self.copy.is_empty() {
-            return (self.end > self.from).then(|| self.frame.slice(self.from..self.end));
-        }
-        self.flush(self.end);
-        Some(self.copy.freeze())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -566,30 +406,10 @@ mod tests {
             (r#"{"usage":{}}"#, None),
             (r#"{"usage":nullx"#, None),
         ] {
-            let mark = memmem::find(data.as_bytes(), b"\"usage\"").unwrap();
+            let mark = memchr::memmem::find(data.as_bytes(), b"\"usage\"").unwrap();
             let cut = null_usage(data.as_bytes(), mark);
             let left = cut.map(|cut| [&data[..cut.start], &data[cut.end..]].concat());
             assert_eq!(left.as_deref(), rest, "{data}");
-        }
-    }
-
-    #[test]
-    fn a_plain_delta_is_read_without_parsing_and_anything_else_is_parsed() {
-        let marks = StreamTap::new(false).marks;
-        let mut read = Reading::default();
-        read.facts.model = Some("m".into());
-        let plain = br#"{"id":"x","choices":[{"index":3,"delta":{"content":"abc"},"logprobs":null,"finish_reason":null}]}"#;
-        assert!(marks.glance(plain, &mut read));
-        assert_eq!((read.seen, read.facts.content_bytes, read.facts.content_events), (1 << 3, 3, 1));
-        for odd in [
-            r#"{"choices":[]}"#,
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
-            r#"{"choices":[{"delta":{"content":"a"},"index":0,"finish_reason":null}]}"#,
-            r#"{"choices":[{"index":0,"delta":{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null}]}"#,
-            r#"{"choices":[{"index":0,"delta":{"content":"a"#,
-            r#"{"error":{"message":"m"}}"#,
-        ] {
-            assert!(!marks.glance(odd.as_bytes(), &mut read), "{odd}");
         }
     }
 }

@@ -21,13 +21,14 @@ struct Wire {
     total_tokens: u64,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
-    /// DeepSeek's name for cached tokens.
+    /// `DeepSeek`'s name for cached tokens.
     #[serde(deserialize_with = "tokens")]
     prompt_cache_hit_tokens: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 struct PromptDetails {
     #[serde(deserialize_with = "tokens")]
     cached_tokens: u64,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Name and content of every fixture in a folder, in the order of their names.
-pub fn all(folder: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn all(folder: &str) -> Vec<(String, Vec<u8>)> {
     let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "fixtures", folder].iter().collect();
     let mut found: Vec<_> = std::fs::read_dir(&root)
         .unwrap_or_else(|error| panic!("{}: {error}", root.display()))
@@ -18,7 +18,7 @@ pub fn all(folder: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// One fixture.
-pub fn one(path: &str) -> Vec<u8> {
+pub(crate) fn one(path: &str) -> Vec<u8> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "fixtures", path].iter().collect();
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

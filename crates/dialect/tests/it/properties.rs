@@ -33,7 +33,7 @@ fn json() -> impl Strategy<Value = Json> {
     leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..4).prop_map(Value::from),
-            btree_map("[a-z_]{1,6}", inner, 0..4).prop_map(|map| Value::from_iter(map)),
+            btree_map("[a-z_]{1,6}", inner, 0..4).prop_map(Value::from_iter),
         ]
     })
     .prop_map(|value| Json::parse(value.to_string()).unwrap())
@@ -107,7 +107,12 @@ fn exchange() -> impl Strategy<Value = Vec<Message>> {
         vec(user_part(), 0..3),
         extra(),
     )
-        .prop_map(|(role, name, content, extra)| Message { role, name, content, extra });
+        .prop_map(|(role, name, mut content, extra)| {
+            if role != Role::User {
+                content.retain(|part| matches!(part, Part::Text { .. }));
+            }
+            Message { role, name, content, extra }
+        });
     (user, said(), extra(), vec(text(), 0..3)).prop_map(|(user, said, extra, results)| {
         let calls: Vec<String> = said
             .iter()
@@ -439,7 +444,7 @@ proptest! {
         prop_assert_eq!(serde_json::from_slice::<Value>(&relayed).unwrap(), expected);
         // What stands before the first and after the last edit is untouched.
         let (head, tail) = (peek.model_at.start, body.len() - peek.model_at.end);
-        let options = peek.stream_options_at.clone().unwrap_or(peek.model_at.clone());
+        let options = peek.stream_options_at.clone().unwrap_or_else(|| peek.model_at.clone());
         let head = if stream { head.min(options.start) } else { head };
         let tail = if stream { tail.min(body.len() - options.end) } else { tail };
         prop_assert_eq!(&relayed[..head], &body[..head]);
@@ -478,7 +483,7 @@ proptest! {
             let relayed = relay_body(&body, peek.model_at.clone(), "other", peek.inject_usage());
             prop_assert_eq!(DIALECT.peek(&relayed).unwrap().model, "other");
         }
-        body.truncate(at);
+        body.truncate(at.min(body.trim_ascii_end().len() - 1));
         prop_assert!(DIALECT.peek(&body).is_err());
         prop_assert!(DIALECT.decode_request(&body).is_err());
     }

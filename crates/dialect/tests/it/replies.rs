@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use steelyard_dialect::{Dialect, ReplyContext};
 
 use crate::fixtures;
@@ -59,7 +61,7 @@ fn what_is_no_completion_is_an_error() {
         let shown = String::from_utf8_lossy(body);
         let facts = DIALECT.usage_of_reply(body).expect_err(&shown);
         let decoded = DIALECT.decode_response(body).expect_err(&shown);
-        report.push_str(&format!("{shown}\n    {facts}\n    {decoded}\n"));
+        write!(report, "{shown}\n    {facts}\n    {decoded}\n").unwrap();
     }
     insta::assert_snapshot!(report);
 }

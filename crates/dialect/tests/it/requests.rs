@@ -1,3 +1,5 @@
+use std::fmt::Write;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use steelyard_dialect::{Dialect, relay_body};
@@ -26,7 +28,7 @@ fn fixtures_are_peeked_and_relayed_with_nothing_else_changed() {
     for (name, body) in fixtures::all("openai_chat/requests") {
         let body = Bytes::from(body);
         let peek = DIALECT.peek(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        peeks.push_str(&format!("{name}: {peek:?} {:?}\n", peek.inject_usage()));
+        writeln!(peeks, "{name}: {peek:?} {:?}", peek.inject_usage()).unwrap();
         let relayed = relay_body(&body, peek.model_at.clone(), "vendor/\"model\"", peek.inject_usage());
         let mut expected: Value = serde_json::from_slice(&body).unwrap();
         expected["model"] = json!("vendor/\"model\"");
@@ -52,7 +54,7 @@ fn wrong_requests_name_the_field_and_the_remedy() {
     let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     let cases = [
-        "".into(),
+        String::new(),
         "{".into(),
         "[]".into(),
         r#"{"model":"m","messages":[]} x"#.into(),
@@ -72,6 +74,11 @@ fn wrong_requests_name_the_field_and_the_remedy() {
         part(json!({"text": "x"})),
         part(json!({"type": "video", "video": {}})),
         part(json!({"type": "text"})),
+        part(json!({"type": "refusal", "refusal": "no"})),
+        messages(json!([{"role": "system", "content": [{"type": "file", "file": {"file_id": "f"}}]}])),
+        messages(
+            json!([{"role": "assistant", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]}]),
+        ),
         part(json!({"type": "image_url", "image_url": {}})),
         part(json!({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}})),
         part(json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,@@@"}})),
@@ -129,7 +136,7 @@ fn wrong_requests_name_the_field_and_the_remedy() {
     let mut report = String::new();
     for body in cases {
         let error = DIALECT.decode_request(body.as_bytes()).expect_err(&body);
-        report.push_str(&format!("{body}\n    {error} [{}]\n", error.param.as_deref().unwrap_or("-")));
+        write!(report, "{body}\n    {error} [{}]\n", error.param.as_deref().unwrap_or("-")).unwrap();
     }
     insta::assert_snapshot!(report);
 }
@@ -174,7 +181,7 @@ fn the_peek_refuses_what_must_not_pass() {
     for body in cases {
         let error = DIALECT.peek(body).expect_err(&String::from_utf8_lossy(body));
         let shown = String::from_utf8_lossy(body);
-        report.push_str(&format!("{shown}\n    {error} [{}]\n", error.param.as_deref().unwrap_or("-")));
+        write!(report, "{shown}\n    {error} [{}]\n", error.param.as_deref().unwrap_or("-")).unwrap();
     }
     insta::assert_snapshot!(report);
 }

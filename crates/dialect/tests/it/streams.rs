@@ -11,7 +11,7 @@ use crate::fixtures;
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
 /// What a decoder makes of the chunks, and how it ended.
-pub fn decoded(chunks: &[&[u8]]) -> (Vec<StreamEvent>, String) {
+pub(crate) fn decoded(chunks: &[&[u8]]) -> (Vec<StreamEvent>, String) {
     let mut decoder = DIALECT.stream_decoder();
     let mut events = Vec::new();
     for chunk in chunks {
@@ -28,13 +28,13 @@ pub fn decoded(chunks: &[&[u8]]) -> (Vec<StreamEvent>, String) {
 
 /// What a tap lets through, what it withholds, and what it read.
 #[derive(Debug, PartialEq)]
-pub struct Tapped {
-    pub passed: Vec<u8>,
-    pub terminal: Option<Bytes>,
-    pub facts: StreamFacts,
+pub(crate) struct Tapped {
+    pub(crate) passed: Vec<u8>,
+    pub(crate) terminal: Option<Bytes>,
+    pub(crate) facts: StreamFacts,
 }
 
-pub fn tapped(chunks: &[&[u8]], hide_usage: bool) -> Tapped {
+pub(crate) fn tapped(chunks: &[&[u8]], hide_usage: bool) -> Tapped {
     let mut tap = StreamTap::new(hide_usage);
     let mut passed = Vec::new();
     let mut out = Vec::new();
@@ -64,37 +64,50 @@ fn scanned(chunks: &[&[u8]]) -> Vec<(Option<Vec<u8>>, Vec<u8>)> {
     events
 }
 
+/// Checks one fixture and reports what was read.
+fn replay(name: &str, body: &[u8]) -> String {
+    let whole = [body];
+    let (events, end) = decoded(&whole);
+    let open = tapped(&whole, false);
+    let hidden = tapped(&whole, true);
+    let found = scanned(&whole);
+    let identical = [open.passed.as_slice(), open.terminal.as_deref().unwrap_or_default()].concat();
+    assert_eq!(identical, body, "{name}: the tap must not change a byte");
+
+    let check = |chunks: &[&[u8]], how: &dyn Fn() -> String| {
+        let (again, over) = decoded(chunks);
+        assert!(again == events && over == end, "{name} {}: {again:?} {over}", how());
+        assert_eq!(tapped(chunks, false), open, "{name} {}", how());
+        assert_eq!(tapped(chunks, true), hidden, "{name} {}, hidden usage", how());
+        assert_eq!(scanned(chunks), found, "{name} {}", how());
+    };
+    for at in 0..=body.len() {
+        let (head, tail) = body.split_at(at);
+        check(&[head, tail], &|| format!("split at {at}"));
+    }
+    for size in [1, 3, 64] {
+        check(&body.chunks(size).collect::<Vec<_>>(), &|| format!("{size} bytes at a time"));
+    }
+
+    let mut report = String::new();
+    for event in &events {
+        writeln!(report, "{event:?}").unwrap();
+    }
+    let shown = String::from_utf8_lossy(&hidden.passed);
+    let hidden = if hidden.passed == open.passed { "nothing hidden" } else { &shown };
+    write!(report, "=> {end}\n\n{:#?}\n\n{hidden}", open.facts).unwrap();
+    report
+}
+
 #[test]
 fn every_split_point_gives_the_same() {
-    for (name, body) in fixtures::all("openai_chat/streams") {
-        let whole = [body.as_slice()];
-        let (events, end) = decoded(&whole);
-        let open = tapped(&whole, false);
-        let hidden = tapped(&whole, true);
-        let found = scanned(&whole);
-        let identical = [open.passed.as_slice(), open.terminal.as_deref().unwrap_or_default()].concat();
-        assert_eq!(identical, body, "{name}: the tap must not change a byte");
-
-        let check = |chunks: &[&[u8]], how: &str| {
-            assert_eq!(decoded(chunks), (events.clone(), end.clone()), "{name} {how}");
-            assert_eq!(tapped(chunks, false), open, "{name} {how}");
-            assert_eq!(tapped(chunks, true), hidden, "{name} {how}, hidden usage");
-            assert_eq!(scanned(chunks), found, "{name} {how}");
-        };
-        for at in 0..=body.len() {
-            let (head, tail) = body.split_at(at);
-            check(&[head, tail], &format!("split at {at}"));
-        }
-        check(&body.chunks(1).collect::<Vec<_>>(), "byte by byte");
-        check(&body.chunks(3).collect::<Vec<_>>(), "three bytes at a time");
-
-        let mut report = String::new();
-        for event in &events {
-            writeln!(report, "{event:?}").unwrap();
-        }
-        let shown = String::from_utf8_lossy(&hidden.passed);
-        let hidden = if hidden.passed == open.passed { "nothing hidden" } else { &shown };
-        write!(report, "=> {end}\n\n{:#?}\n\n{hidden}", open.facts).unwrap();
+    let all = fixtures::all("openai_chat/streams");
+    let reports: Vec<String> = std::thread::scope(|scope| {
+        let replays: Vec<_> =
+            all.iter().map(|(name, body)| scope.spawn(move || replay(name, body))).collect();
+        replays.into_iter().map(|replay| replay.join().unwrap()).collect()
+    });
+    for ((name, _), report) in all.iter().zip(reports) {
         insta::assert_snapshot!(format!("stream_{name}"), report);
     }
 }

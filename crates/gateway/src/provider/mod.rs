@@ -31,7 +31,7 @@ pub struct Channel {
 #[derive(Debug)]
 pub enum Provider {
     /// OpenAI's wire over HTTP: `openai` and `compatible`.
-    OpenAi(openai::OpenAi),
+    OpenAi(Box<openai::OpenAi>),
     /// The stand-in inside this process.
     Sandbox,
 }
@@ -73,10 +73,17 @@ impl Channel {
     /// Builds a channel; its secret is fetched here and nowhere else.
     pub fn build(spec: &ChannelSpec) -> Result<Self, ChannelError> {
         let provider = match spec.provider {
-            ProviderKind::Openai | ProviderKind::Compatible => Provider::OpenAi(openai::OpenAi::build(spec)?),
+            ProviderKind::Openai | ProviderKind::Compatible => {
+                Provider::OpenAi(Box::new(openai::OpenAi::build(spec)?))
+            }
             ProviderKind::Sandbox => Provider::Sandbox,
         };
-        Ok(Self { name: spec.name.as_str().into(), geo: spec.geo.as_str().into(), spec: spec.clone(), provider })
+        Ok(Self {
+            name: spec.name.as_str().into(),
+            geo: spec.geo.as_str().into(),
+            spec: spec.clone(),
+            provider,
+        })
     }
 
     /// The catalog's name for this provider's price list.
@@ -107,7 +114,11 @@ pub enum Failure {
 
 impl Provider {
     /// The request that goes upstream, and the client that sends it. None: served in this process.
-    pub(crate) fn prepare(&self, endpoint: Endpoint, body: Bytes) -> Option<(http::Request<Full<Bytes>>, &HttpClient)> {
+    pub(crate) fn prepare(
+        &self,
+        endpoint: Endpoint,
+        body: Bytes,
+    ) -> Option<(http::Request<Full<Bytes>>, &HttpClient)> {
         match self {
             Self::OpenAi(openai) => Some((openai.request(endpoint, body), openai.client())),
             Self::Sandbox => None,

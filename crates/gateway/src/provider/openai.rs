@@ -43,7 +43,13 @@ impl OpenAi {
         let base = match (&spec.base_url, spec.provider) {
             (Some(base), _) => base.as_str(),
             (None, ProviderKind::Openai) => OPENAI,
-            (None, _) => return Err(wrong("base_url", "", "is missing: give the URL up to and without /chat/completions")),
+            (None, _) => {
+                return Err(wrong(
+                    "base_url",
+                    "",
+                    "is missing: give the URL up to and without /chat/completions",
+                ));
+            }
         };
         let path = |path: &str| {
             let url = format!("{}{path}", base.trim_end_matches('/'));
@@ -59,7 +65,8 @@ impl OpenAi {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // The relay forwards frames as they are, so they must not be compressed.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("steelyard/", env!("CARGO_PKG_VERSION"))));
+        headers
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("steelyard/", env!("CARGO_PKG_VERSION"))));
         if let Some(key) = &spec.api_key {
             let key = key
                 .resolve()
@@ -131,16 +138,16 @@ fn is_out_of_money(body: &[u8]) -> bool {
         r#type: Option<String>,
     }
     let Ok(Envelope { error }) = serde_json::from_slice(body) else { return false };
-    [error.code, error.r#type]
-        .into_iter()
-        .flatten()
-        .any(|word| matches!(word.as_str(), "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active"))
+    [error.code, error.r#type].into_iter().flatten().any(|word| {
+        matches!(word.as_str(), "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active")
+    })
 }
 
 /// When the vendor wishes to be asked again: `retry-after-ms`, else `retry-after` in seconds or as a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let seconds = |text: &str| text.trim().parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let seconds =
+        |text: &str| text.trim().parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
     if let Some(wait) = text(HeaderName::from_static("retry-after-ms")).and_then(seconds) {
         return Some(wait / 1000);
     }
@@ -158,7 +165,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -186,10 +196,12 @@ mod tests {
         }
     }
 
+    type Case = (&'static [(&'static str, &'static str)], Option<Duration>);
+
     #[test]
     fn every_form_of_retry_after_is_understood() {
         let seconds = Duration::from_secs;
-        let cases: &[(&[(&str, &str)], Option<Duration>)] = &[
+        let cases: &[Case] = &[
             (&[], None),
             (&[("retry-after", "7")], Some(seconds(7))),
             (&[("retry-after", "0.5")], Some(Duration::from_millis(500))),
@@ -197,14 +209,19 @@ mod tests {
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "soon")], None),
             (
-                &[("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT"), ("date", "Wed, 21 Oct 2026 07:28:00 GMT")],
+                &[
+                    ("retry-after", "Wed, 21 Oct 2026 07:28:30 GMT"),
+                    ("date", "Wed, 21 Oct 2026 07:28:00 GMT"),
+                ],
                 Some(seconds(30)),
             ),
         ];
         for (pairs, wait) in cases {
             let map = pairs
                 .iter()
-                .map(|(n, v)| (HeaderName::from_bytes(n.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap()))
+                .map(|(n, v)| {
+                    (HeaderName::from_bytes(n.as_bytes()).unwrap(), HeaderValue::from_str(v).unwrap())
+                })
                 .collect();
             assert_eq!(retry_after(&map), *wait, "{pairs:?}");
         }

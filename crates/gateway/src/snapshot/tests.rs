@@ -59,7 +59,9 @@ fn names_resolve_in_their_order() {
 
 #[test]
 fn a_model_on_two_channels_is_one_name_with_two_targets() {
-    let snapshot = build(&format!("{TWO}\n[[channels]]\nname = \"openai-eu\"\nprovider = \"openai\"\napi_key = \"k\"")).unwrap();
+    let snapshot =
+        build(&format!("{TWO}\n[[channels]]\nname = \"openai-eu\"\nprovider = \"openai\"\napi_key = \"k\""))
+            .unwrap();
     let both = Some(vec!["openai/gpt-4o".to_owned(), "openai-eu/gpt-4o".to_owned()]);
     assert_eq!(targets(&snapshot, "gpt-4o"), both);
     assert_eq!(targets(&snapshot, "openai-eu/gpt-4o").map(|targets| targets.len()), Some(1));
@@ -79,17 +81,25 @@ fn what_does_not_fit_is_named_and_nothing_is_built() {
             "route `a/b` cannot be used as a name",
         ),
         (
-            format!("{TWO}[[routes]]\nname = \"a\"\nstrategy = \"weighted\"\ntargets = [{{ channel = \"vllm\", model = \"m\", weight = 0 }}]"),
+            format!(
+                "{TWO}[[routes]]\nname = \"a\"\nstrategy = \"weighted\"\ntargets = [{{ channel = \"vllm\", model = \"m\", weight = 0 }}]"
+            ),
             "all its weights are 0",
         ),
         (
-            format!("{TWO}[[prices]]\nchannel = \"vllm\"\nmodel = \"m\"\nfrom = 2026-01-01\ninput = \"1e3\"\noutput = \"1\""),
+            format!(
+                "{TWO}[[prices]]\nchannel = \"vllm\"\nmodel = \"m\"\nfrom = 2026-01-01\ninput = \"1e3\"\noutput = \"1\""
+            ),
             "price of `m` on channel `vllm`: `1e3` is not an amount",
         ),
         ("[[channels]]\nname = \"x\"\nprovider = \"compatible\"".to_owned(), "base_url `` is missing"),
-        ("[[channels]]\nname = \"x\"\nprovider = \"compatible\"\nbase_url = \"ftp://x\"".to_owned(), "is not a URL"),
         (
-            "[[channels]]\nname = \"x\"\nprovider = \"openai\"\napi_key = \"env:STEELYARD_TEST_NOT_SET\"".to_owned(),
+            "[[channels]]\nname = \"x\"\nprovider = \"compatible\"\nbase_url = \"ftp://x\"".to_owned(),
+            "is not a URL",
+        ),
+        (
+            "[[channels]]\nname = \"x\"\nprovider = \"openai\"\napi_key = \"env:STEELYARD_TEST_NOT_SET\""
+                .to_owned(),
             "channel `x`: its api_key cannot be fetched",
         ),
     ];
@@ -115,6 +125,9 @@ fn an_operators_price_holds_from_its_date_and_a_channel_keeps_its_state() {
     offer(&first).health.cool(Timestamp(0), std::time::Duration::from_secs(9));
     let catalog = Arc::new(Catalog::builtin().unwrap());
     let second = Snapshot::build(&inputs(&text), catalog, Some(&first)).unwrap();
-    assert!(Arc::ptr_eq(&offer(&first).channel, &offer(&second).channel), "an unchanged channel keeps its connections");
+    assert!(
+        Arc::ptr_eq(&offer(&first).channel, &offer(&second).channel),
+        "an unchanged channel keeps its connections"
+    );
     assert!(Arc::ptr_eq(&offer(&first).health, &offer(&second).health), "health outlives a change");
 }

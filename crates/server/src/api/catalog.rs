@@ -43,7 +43,9 @@ fn show_offer(offer: &Offer, now: steelyard_core::Timestamp) -> Value {
     let prices = price.map(|price| {
         price
             .cells()
-            .filter(|cell| cell.tier.as_ref() == "standard" && matches!(cell.context, Context::BASE | Context::Any))
+            .filter(|cell| {
+                cell.tier.as_ref() == "standard" && matches!(cell.context, Context::BASE | Context::Any)
+            })
             .filter(|cell| cell.geo == offer.channel.geo || cell.geo.as_ref() == ANY)
             .map(|cell| (cell.class.name().to_owned(), json!(as_printed(&cell))))
             .collect::<Map<_, _>>()

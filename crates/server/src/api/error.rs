@@ -48,7 +48,8 @@ fn from_store(error: StoreError) -> ApiError {
             ApiError::new(ErrorCode::StoreUnavailable, text).with_source(error)
         }
         StoreError::InUse { .. } | StoreError::File { .. } | StoreError::Corrupt { .. } => {
-            ApiError::new(ErrorCode::Internal, "the store failed; the cause is in the server's log").with_source(error)
+            ApiError::new(ErrorCode::Internal, "the store failed; the cause is in the server's log")
+                .with_source(error)
         }
     }
 }
@@ -56,7 +57,9 @@ fn from_store(error: StoreError) -> ApiError {
 /// `{"error": {"code", "message", "param"?, "request_id"}}`.
 pub(crate) fn error_response(error: &ApiError, id: RequestId) -> Response {
     let status = match error.kind() {
-        ErrorKind::InvalidRequest if error.code == ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::InvalidRequest if error.code == ErrorCode::MethodNotAllowed => {
+            StatusCode::METHOD_NOT_ALLOWED
+        }
         ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
         ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
         ErrorKind::Forbidden => StatusCode::FORBIDDEN,
@@ -120,8 +123,12 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<App>> for Options<T> {
     async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Problem> {
         let id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(RequestId::new);
         Query::try_from_uri(&parts.uri).map(|Query(options)| Self(options)).map_err(|error| {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            Problem::new(id, ApiError::new(ErrorCode::InvalidField, format!("the query cannot be used: {why}")))
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            Problem::new(
+                id,
+                ApiError::new(ErrorCode::InvalidField, format!("the query cannot be used: {why}")),
+            )
         })
     }
 }

@@ -32,7 +32,16 @@ pub(super) struct Create {
 pub(super) struct Update {
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    expires_at: Option<Option<String>>,
+    expires_at: Change<String>,
+}
+
+/// A field that can be left as it is, cleared, or set.
+#[derive(Default)]
+enum Change<T> {
+    #[default]
+    Keep,
+    Clear,
+    Set(T),
 }
 
 /// How long the old secret still works beside the new one.
@@ -49,8 +58,8 @@ pub(super) struct Which {
     project: Option<String>,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.map_or(Change::Clear, Change::Set))
 }
 
 pub(super) async fn create(
@@ -64,7 +73,11 @@ pub(super) async fn create(
         let text = "expires_at lies in the past: the key could never be used";
         return Err(Problem::new(id, ApiError::new(ErrorCode::InvalidField, text).with_param("expires_at")));
     }
-    let project = db.projects().find(input.project.as_deref().unwrap_or(DEFAULT_PROJECT)).await.map_err(Problem::store(id))?;
+    let project = db
+        .projects()
+        .find(input.project.as_deref().unwrap_or(DEFAULT_PROJECT))
+        .await
+        .map_err(Problem::store(id))?;
     let new = NewKey { project: project.id, name: input.name, expires_at };
     let (key, secret) = db.keys().create(&new).await.map_err(Problem::store(id))?;
     refresh(&app, id).await?;
@@ -103,9 +116,9 @@ pub(super) async fn update(
 ) -> Result<Json<Value>, Problem> {
     let key = find(&app, id, &reference, which.project.as_deref()).await?;
     let expires_at = match input.expires_at {
-        None => None,
-        Some(None) => Some(None),
-        Some(Some(text)) => Some(Some(time(id, "expires_at", &text)?)),
+        Change::Keep => None,
+        Change::Clear => Some(None),
+        Change::Set(text) => Some(Some(time(id, "expires_at", &text)?)),
     };
     let change = KeyChange { name: input.name, expires_at };
     let key = app.control.db().keys().update(key.id, &change).await.map_err(Problem::store(id))?;

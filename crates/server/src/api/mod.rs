@@ -1,12 +1,12 @@
 //! `/api/v1`: Steelyard's own management API. Lists answer `{"data": […]}`; errors `{"error": {…}}` with a stable code.
 //! Everything here needs the admin key.
 
+mod catalog;
 mod error;
 mod keys;
-mod projects;
 mod ledger;
+mod projects;
 mod usage;
-mod catalog;
 
 use std::sync::Arc;
 

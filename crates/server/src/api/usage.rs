@@ -32,12 +32,11 @@ pub(super) async fn usage(
     Id(id): Id,
     Options(ask): Options<Ask>,
 ) -> Result<Json<Value>, Problem> {
-    let names: Vec<&str> = ask.by.as_deref().unwrap_or("").split(',').filter(|name| !name.is_empty()).collect();
-    let by = names
-        .iter()
-        .map(|name| name.parse::<Dimension>())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Problem::new(id, ApiError::new(ErrorCode::InvalidField, error.to_string()).with_param("by")))?;
+    let names: Vec<&str> =
+        ask.by.as_deref().unwrap_or("").split(',').filter(|name| !name.is_empty()).collect();
+    let by = names.iter().map(|name| name.parse::<Dimension>()).collect::<Result<Vec<_>, _>>().map_err(
+        |error| Problem::new(id, ApiError::new(ErrorCode::InvalidField, error.to_string()).with_param("by")),
+    )?;
     let filter = UsageFilter {
         from: ask.from.map(|text| time(id, "from", &text)).transpose()?,
         to: ask.to.map(|text| time(id, "to", &text)).transpose()?,
@@ -70,7 +69,8 @@ fn show(row: &UsageRow, names: &[&str]) -> Value {
 }
 
 fn total(rows: &[UsageRow]) -> UsageRow {
-    let mut total = UsageRow { group: Vec::new(), calls: 0, usage: Usage::ZERO, amount: Money::ZERO, unpriced: 0 };
+    let mut total =
+        UsageRow { group: Vec::new(), calls: 0, usage: Usage::ZERO, amount: Money::ZERO, unpriced: 0 };
     for row in rows {
         total.calls += row.calls;
         total.usage += row.usage;

@@ -44,7 +44,13 @@ async fn call(app: &App, endpoint: Endpoint, request: Request) -> Response {
 }
 
 /// Authentication first: a stranger's body is not worth reading.
-async fn admit(app: &App, endpoint: Endpoint, id: RequestId, started: Instant, request: Request) -> Result<Inbound, ApiError> {
+async fn admit(
+    app: &App,
+    endpoint: Endpoint,
+    id: RequestId,
+    started: Instant,
+    request: Request,
+) -> Result<Inbound, ApiError> {
     if app.drain.has_begun() {
         let text = "this server is shutting down: try again, another may take the call";
         return Err(ApiError::new(ErrorCode::Draining, text));
@@ -55,7 +61,10 @@ async fn admit(app: &App, endpoint: Endpoint, id: RequestId, started: Instant, r
     let principal = auth::authenticate(&snapshot, &head.headers, head.uri.query(), time)?;
     drop(snapshot);
     let body = body::collect(&head.headers, body, app.limits.max_body, app.limits.body_wait).await?;
-    let strict = head.headers.get("x-steelyard-strict").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    let strict = head
+        .headers
+        .get("x-steelyard-strict")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     Ok(Inbound { request_id: id, time, started, principal, dialect: DIALECT, endpoint, body, strict })
 }
 
@@ -76,8 +85,8 @@ fn render(reply: Reply) -> Response {
     response
 }
 
-fn refuse(id: RequestId, refusal: Refusal) -> Response {
-    let Refusal { error, facts, vendor } = refusal;
+fn refuse(id: RequestId, refusal: Box<Refusal>) -> Response {
+    let Refusal { error, facts, vendor } = *refusal;
     let mut response = match vendor {
         Some((status, body)) => render_error(status, DIALECT.vendor_error_body(&body, &error, &id)),
         None => error_response(&error, id),
@@ -151,7 +160,11 @@ pub(crate) async fn models(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 /// One model. Its name may hold slashes.
-pub(crate) async fn model(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
+pub(crate) async fn model(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
     let id = request_id(&request);
     let snapshot = app.gateway.snapshot();
     let now = app.gateway.clock().now();
@@ -169,7 +182,9 @@ pub(crate) async fn model(State(app): State<Arc<App>>, Path(name): Path<String>,
 fn describe(snapshot: &steelyard_gateway::snapshot::Snapshot, name: &str) -> serde_json::Value {
     let route = snapshot.resolve(name);
     let offer = route.as_ref().and_then(|route| route.targets.first()).map(|target| &target.offer);
-    let owner = offer.map_or("steelyard", |offer| offer.model.as_ref().map_or(&*offer.channel.name, |model| &*model.vendor));
+    let owner = offer.map_or("steelyard", |offer| {
+        offer.model.as_ref().map_or(&*offer.channel.name, |model| &*model.vendor)
+    });
     // OpenAI's shape wants a date of creation, which is not known here.
     json!({ "id": name, "object": "model", "created": 0, "owned_by": owner })
 }

@@ -184,6 +184,13 @@ impl Check<'_> {
         let place = self.place(&[Key("channels"), Index(index), Key("api_key")]);
         let name = &channel.name;
         let shown = key.place();
+        // A value in the file is fetched without looking anywhere else.
+        if key.is_literal() && key.resolve().is_err() {
+            let problem = Problem::error(format!("channel `{name}`: the api_key is empty"));
+            return self
+                .problems
+                .push(problem.help("write \"env:NAME\" or \"file:PATH\", or leave it out").at(place));
+        }
         let problem = if key.is_literal() {
             Problem::warning(format!("channel `{name}`: the api_key itself stands in the file"))
                 .help("write \"env:NAME\" or \"file:PATH\", so that the file can be shared")

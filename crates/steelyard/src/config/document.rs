@@ -173,9 +173,20 @@ fn explain(text: &str, error: &toml::de::Error) -> Problem {
     if let Some(given) = what.strip_prefix("invalid type: ") {
         let kind = given.split([' ', '`', '"']).next().unwrap_or(given);
         let kind = if kind == "floating" { "number with a fraction" } else { kind };
-        return Problem::error(format!("a {kind} cannot stand here"))
-            .help(format!("expected {expected}"))
-            .at(place);
+        let help = match expected {
+            "a TOML datetime" => "write a date without quotes, such as 2026-01-01".to_owned(),
+            expected => format!("expected {expected}"),
+        };
+        return Problem::error(format!("a {kind} cannot stand here")).help(help).at(place);
+    }
+    if let Some(number) = what.strip_prefix("invalid value: integer ") {
+        let range = match expected {
+            "u8" => "a whole number from 0 to 255",
+            "u32" => "a whole number from 0 to 4294967295",
+            "u64" => "a whole number, 0 or more",
+            other => other,
+        };
+        return Problem::error(format!("{number} does not fit")).help(format!("expected {range}")).at(place);
     }
     let message = said.trim_end().replace('\n', "; ");
     let mut letters = message.chars();

@@ -39,12 +39,11 @@ pub struct ServerConfig {
     pub listen: String,
     /// Largest request body, after decoding.
     pub max_body: ByteSize,
-    /// Until the head of a request has arrived.
+    /// Until the head of a request has arrived. On a connection that is kept open, the idle time before it counts: set
+    /// it above the idle time of a load balancer in front.
     pub header_timeout: Span,
     /// Until the body of a request has arrived whole.
     pub body_timeout: Span,
-    /// How long a connection may stand idle between two requests.
-    pub idle_timeout: Span,
     /// How long calls in flight may take to end once the server has been asked to stop.
     pub drain_timeout: Span,
     /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels by target
@@ -59,9 +58,8 @@ impl Default for ServerConfig {
         Self {
             listen: "127.0.0.1:7300".to_owned(),
             max_body: ByteSize(64 << 20),
-            header_timeout: Span(Duration::from_secs(30)),
+            header_timeout: Span(Duration::from_secs(75)),
             body_timeout: Span(Duration::from_mins(1)),
-            idle_timeout: Span(Duration::from_secs(75)),
             drain_timeout: Span(Duration::from_secs(30)),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,

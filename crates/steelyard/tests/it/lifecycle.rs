@@ -163,6 +163,37 @@ async fn new_calls_get_503_while_draining() {
 }
 
 #[tokio::test]
+async fn sigterm_under_load_loses_no_answer_and_no_entry() {
+    let mut app = app().await;
+    app.up.on("m", chat().texts((0..20).map(|_| "word ")).pace(Duration::from_millis(30)).usage(10, 20));
+    let client = app.server.admin();
+    let calls: Vec<_> = (0..60)
+        .map(|number| {
+            let client = client.clone();
+            let body = if number % 4 == 0 { ask("smart") } else { ask_stream("smart") };
+            tokio::spawn(async move { client.chat(&body).await })
+        })
+        .collect();
+    app.up.has_requests(60).await;
+    assert!(app.server.metrics().await.sum("steelyard_calls_in_flight") > Some(30.0));
+    app.server.terminate();
+    let mut ids = Vec::new();
+    for call in calls {
+        let answer = call.await.unwrap();
+        assert!(answer.complete && answer.content().len() == 100, "{answer:?}");
+        ids.push(answer.request_id().to_owned());
+    }
+    assert_eq!(app.server.ended(Duration::from_secs(10)).await.and_then(|status| status.code()), Some(0));
+    app.server.restart().await;
+    let entries = app.server.settled_entries().await;
+    assert_eq!(entries.len(), ids.len());
+    for entry in &entries {
+        assert!(ids.contains(&entry.request_id));
+        charged(entry, 10, 20);
+    }
+}
+
+#[tokio::test]
 async fn draining_has_a_limit() {
     let mut app = app_with(|config| config.head("[server]\ndrain_timeout = \"1s\"")).await;
     app.up.next(chat().text("begun").wait(&Gate::new()));

@@ -132,3 +132,21 @@ async fn without_any_channel_the_sandbox_is_there() {
     let answer = server.admin().chat(&ask("sandbox")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
+
+#[tokio::test]
+async fn what_it_cannot_express_is_named_and_refused_when_strict() {
+    let server = sandbox().await;
+    let mut body = ask("sandbox");
+    body["audio"] = json!({ "voice": "alloy", "format": "wav" });
+    let answer = server.admin().chat(&body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let lost = answer.header("x-steelyard-loss").expect("it cannot speak").to_owned();
+    assert!(lost.contains("audio"), "{lost}");
+    assert_eq!(server.entry(answer.request_id()).await.losses, [json!("audio")]);
+
+    let client = server.admin();
+    let request = client.request(reqwest::Method::POST, "/v1/chat/completions").json(&body);
+    let answer = client.send(request.header("x-steelyard-strict", "true")).await;
+    crate::app::refused(&answer, 400, "SY0203");
+    assert!(answer.text().contains("audio"), "{answer:?}");
+}

@@ -208,6 +208,17 @@ async fn chunks_go_out_as_they_come_in() {
 }
 
 #[tokio::test]
+async fn a_quiet_stream_is_kept_open_by_comments_that_no_client_minds() {
+    let app = app().await;
+    app.up.next(chat().text("before").pause(Duration::from_secs(17)).text(" after").usage(10, 5));
+    let answer = app.server.admin().chat(&ask_stream("smart")).await;
+    let comments = answer.text().lines().filter(|line| line.starts_with(':')).count();
+    assert_eq!(comments, 1, "one in 17 seconds: {}", answer.text());
+    assert_eq!(answer.content(), "before after");
+    charged(&app.only_entry().await, 10, 5);
+}
+
+#[tokio::test]
 async fn a_finished_stream_without_done_is_completed() {
     let app = app().await;
     app.up.next(chat().text("a").usage(9, 3).without_done());

@@ -125,3 +125,12 @@ fn every_code_is_its_own() {
     codes.dedup();
     assert_eq!(codes.len(), UsageClass::ALL.len());
 }
+
+/// The lists are what decoding knows; a variant that is only encoded would be lost.
+#[test]
+fn every_status_outcome_and_basis_can_be_read_back() {
+    let codes = |count: usize| (1..=u8::try_from(count).unwrap()).collect::<Vec<_>>();
+    assert_eq!(STATUSES.map(status_code).to_vec(), codes(8));
+    assert_eq!(OUTCOMES.map(outcome_code).to_vec(), codes(5));
+    assert_eq!(BASES.map(basis_code).to_vec(), codes(3));
+}

@@ -9,9 +9,9 @@
 //!   Nothing on a thread of the async runtime touches the disk.
 //! - Memory is bounded by the calls that are open, the file by [`SpoolOptions::capacity`].
 //!
-//! The life of a record: [`queue`] collects what callers hand over, [`writer`] commits it in groups, [`segment`]
-//! is the file, [`checkpoint`] keeps the write-ahead log short from another thread, [`recover`] settles at start
-//! what an earlier process left open. The settler reads entries with [`reader`].
+//! The life of a record: `queue` collects what callers hand over, `writer` commits it in groups, `segment`
+//! is the file, `checkpoint` keeps the write-ahead log short from another thread, `recover` settles at start
+//! what an earlier process left open. The settler reads entries with `reader`.
 
 mod checkpoint;
 mod queue;

@@ -209,7 +209,7 @@ fn tool_text(object: &mut Object<'_>, result: &ToolResult) {
     match texts.as_slice() {
         [] => object.field("content", prefix),
         [Part::Text { text, extra }] if extra.is_empty() => {
-            object.field("content", &format!("{prefix}{text}"))
+            object.field("content", &format!("{prefix}{text}"));
         }
         parts => {
             let prefix = result.is_error.then(|| Part::text(prefix));

@@ -63,8 +63,7 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
         Role::Assistant => {
             let mut parts = Vec::new();
             // Two names for one thing; a message that has both says the same twice.
-            let [newer, older] = ["reasoning_content", "reasoning"].map(|name| fields.text_or_leave(name));
-            let thought = newer.or(older).filter(|text| !text.is_empty());
+            let thought = reasoning(&mut fields).filter(|text| !text.is_empty());
             parts.extend(thought.map(|text| Part::Reasoning { text }));
             parts.append(&mut said);
             parts.extend(fields.text("refusal")?.map(|text| Part::Refusal { text }));
@@ -79,6 +78,7 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
             let call_id = if word == "tool" {
                 fields.need_text("tool_call_id")?
             } else {
+                fields.take("tool_call_id");
                 let called = name.take().ok_or_else(|| Fault::missing(&at.field("name")))?;
                 legacy.answer(&called).ok_or_else(|| {
                     let at = at.field("name");
@@ -89,6 +89,16 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
         }
     };
     Ok(Message { role, name, content, extra: fields.rest() })
+}
+
+/// What the model thought, under either name. What is no text is carried as it is.
+fn reasoning(fields: &mut Fields<'_, '_>) -> Option<String> {
+    if !fields.has("reasoning_content") {
+        return fields.text_or_leave("reasoning");
+    }
+    let thought = fields.text_or_leave("reasoning_content")?;
+    fields.text_or_leave("reasoning");
+    Some(thought)
 }
 
 fn content(fields: &mut Fields<'_, '_>, role: Role) -> Result<Vec<Part>, Fault> {
@@ -106,12 +116,29 @@ fn content(fields: &mut Fields<'_, '_>, role: Role) -> Result<Vec<Part>, Fault> 
     if !raw.get().starts_with('[') {
         return Err(Fault::mistyped(&at, "a string or an array of parts", raw));
     }
-    elements(raw, &at)?.into_iter().enumerate().map(|(index, raw)| part(raw, &at.index(index))).collect()
+    elements(raw, &at)?
+        .into_iter()
+        .enumerate()
+        .map(|(index, raw)| part(raw, &at.index(index), role))
+        .collect()
 }
 
-fn part(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
+/// A part. Everybody writes text, users alone send media, and only the model refuses.
+fn part(raw: &RawValue, at: &At<'_>, role: Role) -> Result<Part, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let kind = fields.need_text("type")?;
+    let (expected, good) = match role {
+        Role::User => ("text, image_url, input_audio or file", kind != "refusal"),
+        Role::Assistant => ("text or refusal", matches!(kind.as_str(), "text" | "refusal")),
+        Role::System | Role::Developer | Role::Tool => ("text", kind == "text"),
+    };
+    let unexpected = || {
+        let at = at.field("type");
+        Fault::invalid(&at, format!("`{at}` is `{kind}`: expected {expected}"))
+    };
+    if !good {
+        return Err(unexpected());
+    }
     match kind.as_str() {
         "text" => Ok(Part::Text { text: fields.need_text("text")?, extra: fields.rest() }),
         "refusal" => Ok(Part::Refusal { text: fields.need_text("refusal")? }),
@@ -123,11 +150,7 @@ fn part(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
             Ok(Part::Audio { format: audio.need_text("format")?, data: base64(data, &at.field("data"))? })
         }
         "file" => file(fields.need("file")?, &at.field("file")),
-        other => {
-            let at = at.field("type");
-            let text = format!("`{at}` is `{other}`: expected text, image_url, input_audio, file or refusal");
-            Err(Fault::invalid(&at, text))
-        }
+        _ => Err(unexpected()),
     }
 }
 

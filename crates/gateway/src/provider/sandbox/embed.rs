@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use steelyard_core::{ApiError, Usage, UsageClass};
-use steelyard_dialect::openai_embeddings::{EmbeddingsInput, EmbeddingsResponse, decode_request, encode_response};
+use steelyard_dialect::openai_embeddings::{
+    EmbeddingsInput, EmbeddingsResponse, decode_request, encode_response,
+};
 
 use super::{Answer, tokens};
 use crate::account::Passed;

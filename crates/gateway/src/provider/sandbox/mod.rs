@@ -8,10 +8,10 @@
 //! 3. A JSON schema or a JSON object is asked for: it answers with the smallest value that fits.
 //! 4. Otherwise it says what it is and repeats the last user message.
 
-mod schema;
-mod reply;
-mod stream;
 mod embed;
+mod reply;
+mod schema;
+mod stream;
 
 use bytes::Bytes;
 use steelyard_core::ApiError;
@@ -77,7 +77,8 @@ fn losses(request: &ChatRequest) -> Vec<Loss> {
         ("store", request.store == Some(true), "it keeps nothing"),
     ];
     let named = asked.into_iter().filter(|(_, asked, _)| *asked);
-    let unknown = request.extra.keys().map(|field| Loss { field: field.clone(), why: "it does not know the field" });
+    let unknown =
+        request.extra.keys().map(|field| Loss { field: field.clone(), why: "it does not know the field" });
     named.map(|(field, _, why)| Loss { field: field.to_owned(), why }).chain(unknown).collect()
 }
 

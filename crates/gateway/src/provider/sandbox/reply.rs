@@ -4,13 +4,14 @@ use serde_json::Value;
 use steelyard_core::{Usage, UsageClass};
 use steelyard_dialect::Json;
 use steelyard_dialect::chat::{
-    ChatRequest, ChatResponse, Choice, FinishReason, Logprobs, Message, Part, ResponseFormat, Role, TokenLogprob, Tool,
-    ToolCall, ToolChoice, ToolInput, ToolKind, TopLogprob,
+    ChatRequest, ChatResponse, Choice, FinishReason, Logprobs, Message, Part, ResponseFormat, Role,
+    TokenLogprob, Tool, ToolCall, ToolChoice, ToolInput, ToolKind, TopLogprob,
 };
 
 use super::{schema, tokens};
 
-const INTRODUCTION: &str = "This is the Steelyard sandbox. It is not a language model; it repeats what it is told.";
+const INTRODUCTION: &str =
+    "This is the Steelyard sandbox. It is not a language model; it repeats what it is told.";
 const REASONING: &str = "The sandbox does not think; this text stands where reasoning would.";
 /// A picture, a sound or a document counts as so many tokens.
 const MEDIA_TOKENS: u64 = 256;
@@ -28,7 +29,8 @@ pub(super) fn respond(request: &ChatRequest) -> ChatResponse {
     usage[UsageClass::Output] = output.saturating_mul(choices);
     usage[UsageClass::Reasoning] = reasoning.saturating_mul(choices);
 
-    let logprobs = (request.logprobs == Some(true)).then(|| probabilities(&content, request.top_logprobs.unwrap_or(0)));
+    let logprobs =
+        (request.logprobs == Some(true)).then(|| probabilities(&content, request.top_logprobs.unwrap_or(0)));
     let choice = |index| Choice {
         index,
         message: Message { role: Role::Assistant, content: content.clone(), ..Message::default() },
@@ -52,10 +54,16 @@ fn say(request: &ChatRequest) -> Vec<Part> {
     let told = last_user_text(request);
     let called = called_tools(request, &told);
     if !called.is_empty() {
-        return called.into_iter().enumerate().map(|(index, tool)| Part::ToolCall(call(index, tool))).collect();
+        return called
+            .into_iter()
+            .enumerate()
+            .map(|(index, tool)| Part::ToolCall(call(index, tool)))
+            .collect();
     }
     match &request.response_format {
-        Some(ResponseFormat::JsonSchema { schema: Some(schema), .. }) => vec![Part::text(example(schema).to_string())],
+        Some(ResponseFormat::JsonSchema { schema: Some(schema), .. }) => {
+            vec![Part::text(example(schema).to_string())]
+        }
         Some(ResponseFormat::JsonSchema { schema: None, .. } | ResponseFormat::JsonObject) => {
             let object = serde_json::json!({ "sandbox": true, "note": INTRODUCTION, "you_said": told });
             vec![Part::text(object.to_string())]
@@ -101,8 +109,7 @@ fn texts(parts: &[Part]) -> String {
 
 /// The tools to call: those that must be, or that the user asks for by `call NAME`.
 fn called_tools<'a>(request: &'a ChatRequest, told: &str) -> Vec<&'a Tool> {
-    let mut asked: Vec<&Tool> =
-        request.tools.iter().filter(|tool| names(told, &tool.name)).collect();
+    let mut asked: Vec<&Tool> = request.tools.iter().filter(|tool| names(told, &tool.name)).collect();
     let must: Vec<&Tool> = match &request.tool_choice {
         Some(ToolChoice::None) => return Vec::new(),
         Some(ToolChoice::Tool(name)) => request.tools.iter().filter(|tool| tool.name == *name).collect(),
@@ -174,7 +181,8 @@ fn part_tokens(part: &Part) -> u64 {
 }
 
 fn prompt_tokens(request: &ChatRequest) -> u64 {
-    let messages: u64 = request.messages.iter().map(|message| 4 + message.content.iter().map(part_tokens).sum::<u64>()).sum();
+    let messages: u64 =
+        request.messages.iter().map(|message| 4 + message.content.iter().map(part_tokens).sum::<u64>()).sum();
     let tools: u64 = request
         .tools
         .iter()
@@ -222,7 +230,10 @@ mod tests {
     #[test]
     fn it_says_what_it_is_and_repeats() {
         let response = answer(r#"{"model":"sandbox","messages":[{"role":"user","content":"good day"}]}"#);
-        assert!(text(&response).contains("not a language model") && text(&response).ends_with("You said: good day"));
+        assert!(
+            text(&response).contains("not a language model")
+                && text(&response).ends_with("You said: good day")
+        );
         assert_eq!(response.choices[0].finish, FinishReason::Stop);
         assert!(response.usage.unwrap()[UsageClass::Input] > 0);
     }
@@ -235,7 +246,10 @@ mod tests {
             r#"{{"model":"sandbox","tools":{tools},"messages":[{{"role":"user","content":"please call add now"}}]}}"#
         ));
         let [Part::ToolCall(call)] = asked.choices[0].message.content.as_slice() else { panic!("{asked:?}") };
-        assert_eq!((call.name.as_str(), &call.input), ("add", &ToolInput::Arguments(r#"{"a":1}"#.to_owned())));
+        assert_eq!(
+            (call.name.as_str(), &call.input),
+            ("add", &ToolInput::Arguments(r#"{"a":1}"#.to_owned()))
+        );
         assert_eq!(asked.choices[0].finish, FinishReason::ToolCalls);
 
         let both = answer(&format!(
@@ -258,10 +272,13 @@ mod tests {
                "json_schema":{"name":"n","schema":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}}}}"#,
         );
         assert_eq!(text(&schema), r#"{"city":"sandbox"}"#);
-        let capped = answer(r#"{"model":"sandbox","max_tokens":3,"messages":[{"role":"user","content":"x"}]}"#);
+        let capped =
+            answer(r#"{"model":"sandbox","max_tokens":3,"messages":[{"role":"user","content":"x"}]}"#);
         assert_eq!(capped.choices[0].finish, FinishReason::Length);
         assert_eq!(capped.usage.unwrap()[UsageClass::Output], 3);
-        let thought = answer(r#"{"model":"sandbox","reasoning_effort":"low","messages":[{"role":"user","content":"x"}]}"#);
+        let thought = answer(
+            r#"{"model":"sandbox","reasoning_effort":"low","messages":[{"role":"user","content":"x"}]}"#,
+        );
         assert!(thought.usage.unwrap()[UsageClass::Reasoning] > 0);
     }
 }

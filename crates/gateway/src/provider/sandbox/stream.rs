@@ -118,7 +118,11 @@ fn choice_events(choice: Choice, events: &mut VecDeque<StreamEvent>) {
                 let mut rest = text.as_str();
                 while !rest.is_empty() {
                     let (piece, tail) = rest.split_at(rest.floor_char_boundary(8));
-                    events.push_back(StreamEvent::ToolCallArguments { choice: index, call: calls, text: piece.to_owned() });
+                    events.push_back(StreamEvent::ToolCallArguments {
+                        choice: index,
+                        call: calls,
+                        text: piece.to_owned(),
+                    });
                     rest = tail;
                 }
                 calls += 1;

@@ -34,8 +34,8 @@ fn every_mistake_is_shown_with_its_line_and_a_remedy() {
             "error: `lots` is not a number of bytes: write it as 512KiB or 64MiB\n --> steelyard.toml:2:12\n  |\n2 | max_body = \"lots\"\n  |            ^^^^^^",
         ),
         (
-            "[server]\nidle_timeout = \"0s\"\n",
-            "error: `0s` is not a length of time: write it as 500ms, 10s or 2m\n --> steelyard.toml:2:16\n  |\n2 | idle_timeout = \"0s\"\n  |                ^^^^",
+            "[server]\nbody_timeout = \"0s\"\n",
+            "error: `0s` is not a length of time: write it as 500ms, 10s or 2m\n --> steelyard.toml:2:16\n  |\n2 | body_timeout = \"0s\"\n  |                ^^^^",
         ),
         (
             "[server]\nlisten = \"nowhere\"\n",
@@ -85,6 +85,18 @@ fn every_mistake_is_shown_with_its_line_and_a_remedy() {
             "[[prices]]\nchannel = \"sandbox\"\nmodel = \"m\"\nfrom = 2026-01-01\ninput = \"$1\"\noutput = \"-2\"\n",
             "error: `$1` is not an amount of US dollars: write digits with at most 6 decimal places, such as 0.40\n --> steelyard.toml:5:9\n  |\n5 | input = \"$1\"\n  |         ^^^^\n  = help: US dollars per million tokens\n\n\
              error: `-2` is below zero\n --> steelyard.toml:6:10\n  |\n6 | output = \"-2\"\n  |          ^^^^\n  = help: a price is 0 or more",
+        ),
+        (
+            "[[prices]]\nfrom = \"2026-01-01\"\n",
+            "error: a string cannot stand here\n --> steelyard.toml:2:8\n  |\n2 | from = \"2026-01-01\"\n  |        ^^^^^^^^^^^^\n  = help: write a date without quotes, such as 2026-01-01",
+        ),
+        (
+            "[[routes]]\nretries = 300\n",
+            "error: `300` does not fit\n --> steelyard.toml:2:11\n  |\n2 | retries = 300\n  |           ^^^\n  = help: expected a whole number from 0 to 255",
+        ),
+        (
+            "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = \" \"\n",
+            "error: channel `a`: the api_key is empty\n --> steelyard.toml:4:11\n  |\n4 | api_key = …\n  |           ^\n  = help: write \"env:NAME\" or \"file:PATH\", or leave it out",
         ),
         (
             "[server]\nlisten = \"unfinished\nmax_body = 1\n",
@@ -164,7 +176,7 @@ fn a_secret_is_never_shown() {
     let without_headers =
         Loaded::of("[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = \"sk-hidden\"\n", &[]);
     let debug = format!("{without_headers:?}");
-    assert!(!debug.contains("sk-hidden") && debug.contains("bytes: Some(61 bytes)"), "{debug}");
+    assert!(!debug.contains("sk-hidden") && debug.contains("bytes: Some(66 bytes)"), "{debug}");
     assert!(!serde_json::to_string(&rows).unwrap().contains("sk-hidden"), "{rows:?}");
     let row = |name: &str| rows.iter().find(|row| row.name == name).unwrap();
     assert_eq!(row("channels.a.api_key").value.as_deref(), Some("(value in the configuration)"));

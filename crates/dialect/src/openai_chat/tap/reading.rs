@@ -1,0 +1,151 @@
+//! What the tap reads of an event: a glance at a plain delta, a parse of anything else.
+
+use memchr::memmem;
+
+use crate::facts::StreamFacts;
+use crate::json::string;
+use crate::openai_chat::choice_number;
+use crate::openai_chat::facts::{Sighting, text_bytes};
+
+/// Searchers for the marks that decide whether an event is read, built once for a stream.
+#[derive(Debug)]
+pub(super) struct Marks {
+    usage: memmem::Finder<'static>,
+    choice: memmem::Finder<'static>,
+    finish: memmem::Finder<'static>,
+}
+
+/// What has been read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) facts: StreamFacts,
+    /// Bits of the choices seen and of those finished. There are at most 128.
+    seen: u128,
+    ended: u128,
+    /// A choice beyond those bits was seen; whether all are finished cannot be told.
+    beyond: bool,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self {
+            usage: memmem::Finder::new(b"\"usage\""),
+            choice: memmem::Finder::new(b"\"choices\":[{\"index\":"),
+            finish: memmem::Finder::new(b"\"finish_reason\":"),
+        }
+    }
+}
+
+impl Marks {
+    /// Where the mark of usage stands, if it does.
+    pub(super) fn usage(&self, data: &[u8]) -> Option<usize> {
+        self.usage.find(data)
+    }
+
+    /// Reads a plain delta without parsing it. False if the event needs a closer look.
+    pub(super) fn glance(&self, data: &[u8], read: &mut Reading) -> bool {
+        if read.facts.model.is_none() {
+            return false;
+        }
+        let Some(start) = self.choice.find(data) else { return false };
+        let rest = &data[start + self.choice.needle().len()..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let Some(delta) = rest[digits..].strip_prefix(b",\"delta\":") else { return false };
+        let Some(index) = std::str::from_utf8(&rest[..digits]).ok().and_then(|digits| digits.parse().ok())
+        else {
+            return false;
+        };
+        let (bytes, end) = text_bytes(delta);
+        let after = &delta[end.min(delta.len())..];
+        // A finish reason, a second choice or an unclosed delta: look closer.
+        let Some(finish) = self.finish.find(after) else { return false };
+        let finish = &after[finish + self.finish.needle().len()..];
+        if !finish.starts_with(b"null") || self.finish.find(finish).is_some() {
+            return false;
+        }
+        read.saw(index, false);
+        read.count(bytes);
+        true
+    }
+}
+
+impl Reading {
+    /// The facts, with what follows from the choices.
+    pub(super) fn facts(&self) -> StreamFacts {
+        let finished = self.seen != 0 && self.seen == self.ended && !self.beyond;
+        StreamFacts { finished, ..self.facts.clone() }
+    }
+
+    /// Reads the data of any event. True if it is the extra usage chunk.
+    pub(super) fn event(&mut self, data: &[u8]) -> bool {
+        if data.trim_ascii().is_empty() {
+            return false;
+        }
+        let Ok(seen) = serde_json::from_slice::<Sighting<'_>>(data) else {
+            self.facts.unreadable_events += 1;
+            return false;
+        };
+        if let Some(fault) = seen.fault() {
+            self.facts.upstream_error = Some(fault.message);
+        }
+        if let Some(model) = seen.model() {
+            self.facts.model.get_or_insert(model);
+        }
+        if let Some(tier) = seen.service_tier() {
+            self.facts.service_tier = Some(tier);
+        }
+        let usage = seen.usage();
+        self.facts.usage = usage.or_else(|| seen.usage_in_choice()).or(self.facts.usage);
+        let mut total = 0;
+        let choices = seen.choices.as_deref();
+        for (number, choice) in choices.unwrap_or_default().iter().enumerate() {
+            let number = choice_number(choice.index, number);
+            let bytes = choice.delta.map_or(0, |delta| text_bytes(delta.get().as_bytes()).0);
+            let ended = choice.finish_reason.and_then(string).is_some_and(|reason| !reason.is_empty());
+            self.saw(number, ended);
+            total += bytes;
+        }
+        self.count(total);
+        usage.is_some() && choices.is_some_and(<[_]>::is_empty)
+    }
+
+    fn saw(&mut self, choice: u32, ended: bool) {
+        match 1_u128.checked_shl(choice) {
+            Some(bit) => {
+                self.seen |= bit;
+                self.ended |= if ended { bit } else { 0 };
+            }
+            None => self.beyond = true,
+        }
+    }
+
+    fn count(&mut self, bytes: u64) {
+        self.facts.content_bytes += bytes;
+        self.facts.content_events += u64::from(bytes > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_delta_is_read_without_parsing_and_anything_else_is_parsed() {
+        let marks = Marks::default();
+        let mut read = Reading::default();
+        read.facts.model = Some("m".into());
+        let plain = br#"{"id":"x","choices":[{"index":3,"delta":{"content":"abc"},"logprobs":null,"finish_reason":null}]}"#;
+        assert!(marks.glance(plain, &mut read));
+        assert_eq!((read.seen, read.facts.content_bytes, read.facts.content_events), (1 << 3, 3, 1));
+        for odd in [
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[{"delta":{"content":"a"},"index":0,"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":null},{"index":1,"delta":{},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"#,
+            r#"{"error":{"message":"m"}}"#,
+        ] {
+            assert!(!marks.glance(odd.as_bytes(), &mut read), "{odd}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Why an attempt brought nothing, and what the caller is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use steelyard_core::{ApiError, ErrorCode};
+
+use crate::account::Passed;
+use crate::offer::Offer;
+use crate::provider::Failure;
+
+/// Why an attempt brought nothing.
+pub(crate) enum Miss {
+    /// Nothing was sent.
+    Unreachable(String),
+    /// The vendor refused.
+    Status { failure: Failure, status: StatusCode, body: Bytes },
+    /// The vendor went silent after the request was sent.
+    Timeout(&'static str, Duration),
+    /// The answer broke off or makes no sense.
+    Broken { code: ErrorCode, why: String, passed: Box<Passed> },
+    /// The target cannot take the request, and strict mode asks to say so; or the request is wrong.
+    Refused(ApiError),
+}
+
+impl Miss {
+    /// Whether no other target would take the request either.
+    pub(crate) fn is_the_callers(&self) -> bool {
+        matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_))
+    }
+
+    /// The vendor's own words, where the caller can use them.
+    pub(crate) fn vendor(&self) -> Option<(StatusCode, Bytes)> {
+        match self {
+            Self::Status {
+                failure: Failure::Caller | Failure::NoModel | Failure::RateLimited(_),
+                status,
+                body,
+            } => Some((*status, body.clone())),
+            Self::Status { .. }
+            | Self::Unreachable(_)
+            | Self::Timeout(..)
+            | Self::Broken { .. }
+            | Self::Refused(_) => None,
+        }
+    }
+
+    pub(crate) fn into_error(self, offer: &Offer) -> ApiError {
+        let at = format!("channel `{}`", offer.channel.name);
+        match self {
+            Self::Unreachable(why) => {
+                ApiError::new(ErrorCode::UpstreamUnreachable, format!("no connection to {at}"))
+                    .with_source(why)
+            }
+            Self::Timeout(limit, after) => ApiError::new(
+                ErrorCode::UpstreamTimeout,
+                format!("{at} did not answer within {after:?} (its {limit} limit)"),
+            ),
+            Self::Broken { code, why, .. } => {
+                let text = match code {
+                    ErrorCode::UpstreamFailed => format!("{at} failed"),
+                    ErrorCode::UpstreamCut => format!("the answer of {at} broke off"),
+                    _ => format!("the answer of {at} cannot be read"),
+                };
+                ApiError::new(code, text).with_source(why)
+            }
+            Self::Refused(error) => error,
+            Self::Status { failure, status, body } => {
+                let error = match failure {
+                    Failure::Passing(wait) => {
+                        ApiError::new(ErrorCode::UpstreamFailed, format!("{at} failed with status {status}"))
+                            .with_retry_after(wait)
+                    }
+                    Failure::RateLimited(wait) => ApiError::new(
+                        ErrorCode::UpstreamRateLimited,
+                        format!("{at} limits the rate of calls"),
+                    )
+                    .with_retry_after(wait),
+                    Failure::Credentials => {
+                        let text = format!(
+                            "{at} refuses the credentials it is configured with; this is for whoever runs Steelyard to mend"
+                        );
+                        ApiError::new(ErrorCode::UpstreamCredentials, text)
+                    }
+                    Failure::NoModel => {
+                        let text = format!("{at} has no model `{}`", offer.upstream_model);
+                        ApiError::new(ErrorCode::UnknownModel, text).with_param("model")
+                    }
+                    Failure::Caller => ApiError::new(
+                        ErrorCode::UpstreamRefused,
+                        format!("{at} refuses the request with status {status}"),
+                    ),
+                };
+                error.with_source(format!("status {status}: {}", excerpt(&body)))
+            }
+        }
+    }
+
+    /// The vendor's wish when to come again.
+    pub(crate) fn wish(&self) -> Option<Duration> {
+        match self {
+            Self::Status { failure: Failure::Passing(wait) | Failure::RateLimited(wait), .. } => *wait,
+            Self::Status { .. }
+            | Self::Unreachable(_)
+            | Self::Timeout(..)
+            | Self::Broken { .. }
+            | Self::Refused(_) => None,
+        }
+    }
+}
+
+fn excerpt(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned()
+}
