@@ -2,6 +2,7 @@
 //! comes back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -153,11 +154,12 @@ impl Gateway {
         let gateway = Arc::clone(self);
         let (present, gone) = tokio::sync::oneshot::channel::<()>();
         let work = self.tasks.spawn(async move {
-            let run = Dispatch::new(&gateway, plan).run();
+            let left = Arc::new(AtomicBool::new(false));
+            let run = Dispatch::new(&gateway, plan).watching(Arc::clone(&left)).run();
             tokio::pin!(run);
             tokio::select! {
                 reply = &mut run => return reply,
-                _ = gone => {}
+                _ = gone => left.store(true, Ordering::Relaxed),
             }
             match tokio::time::timeout(crate::relay::DRAIN_LIMIT, run).await {
                 // Nobody takes the reply: dropping a stream's body goes on draining it.
@@ -169,6 +171,9 @@ impl Gateway {
         });
         let reply = work.await;
         drop(present);
+        let Some(reply) = reply.transpose() else {
+            return Err(ApiError::new(steelyard_core::ErrorCode::Draining, "the server has stopped").into());
+        };
         reply.unwrap_or_else(|error| {
             let code = steelyard_core::ErrorCode::Internal;
             Err(ApiError::new(code, "the call failed inside Steelyard; its request id is in the log")

@@ -2,6 +2,7 @@
 //! could have gone to the client.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub(crate) struct Dispatch<'a> {
     attempts: u16,
     /// Time spent waiting for vendors.
     upstream: Duration,
+    /// Set when the client has left and the answer is only read for the bill.
+    left: Arc<AtomicBool>,
     _in_flight: TaskTrackerToken,
 }
 
@@ -54,7 +57,21 @@ enum Answer {
 impl<'a> Dispatch<'a> {
     pub(crate) fn new(gateway: &'a Gateway, plan: Plan) -> Self {
         let in_flight = gateway.tasks.token();
-        Self { gateway, plan, account: None, attempts: 0, upstream: Duration::ZERO, _in_flight: in_flight }
+        Self {
+            gateway,
+            plan,
+            account: None,
+            attempts: 0,
+            upstream: Duration::ZERO,
+            left: Arc::default(),
+            _in_flight: in_flight,
+        }
+    }
+
+    /// The call goes on when its client leaves; `left` says that it has.
+    pub(crate) fn watching(mut self, left: Arc<AtomicBool>) -> Self {
+        self.left = left;
+        self
     }
 
     pub(crate) async fn run(mut self) -> Result<Reply, Box<Refusal>> {
@@ -325,6 +342,10 @@ impl<'a> Dispatch<'a> {
         let mut facts = self.facts(Some(offer));
         let mut account = self.account.take().expect("an attempt is made on an open account");
         match answer {
+            Answer::Whole { headers, passed, .. } if self.left.load(Ordering::Relaxed) => {
+                account.abandon(&passed);
+                Ok(Reply { facts, headers, body: ReplyBody::whole(Bytes::new()) })
+            }
             Answer::Whole { headers, body, passed } => {
                 account.attempt_charged(AttemptStatus::Ok, &passed);
                 facts.losses = account.losses();

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use hyper::body::Incoming;
 use steelyard_dialect::{StreamTap, WireError};
@@ -59,10 +59,18 @@ impl Feed {
         }
     }
 
+    /// The terminal frame, if all but its blank line has come.
+    pub(crate) fn unfinished_terminal(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Relay(feed) => feed.unfinished_terminal(),
+            Self::Sandbox(_) => None,
+        }
+    }
+
     /// Whether the client has half an event, so that a frame of our own must first end it.
     pub(crate) fn mid_event(&self) -> bool {
         match self {
-            Self::Relay(feed) => feed.tap.mid_event(),
+            Self::Relay(feed) => feed.half || feed.tap.mid_event(),
             Self::Sandbox(_) => false,
         }
     }
@@ -80,12 +88,20 @@ impl Feed {
 pub(crate) struct RelayFeed {
     upstream: Incoming,
     tap: StreamTap,
+    /// The terminal frame, as far as it has come.
+    terminal: BytesMut,
+    /// The upstream closed in the middle of an event, of which the client has a part.
+    half: bool,
     at_end: bool,
 }
 
+const DONE: &[u8] = b"data: [DONE]\n\n";
+const BLANK_LINE: &[u8] = b"\n\n";
+
 impl RelayFeed {
     pub(crate) fn new(upstream: Incoming, hide_usage: bool) -> Self {
-        Self { upstream, tap: StreamTap::new(hide_usage), at_end: false }
+        let tap = StreamTap::new(hide_usage);
+        Self { upstream, tap, terminal: BytesMut::new(), half: false, at_end: false }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
@@ -93,10 +109,7 @@ impl RelayFeed {
         let step = match frame {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => match self.tap.push(data, out) {
-                    Ok(()) => match self.tap.take_terminal() {
-                        Some(terminal) => Step::Over(End::Complete(terminal)),
-                        None => Step::More,
-                    },
+                    Ok(()) => self.look_for_terminal(),
                     Err(error) => Step::Over(End::Garbage(error)),
                 },
                 Err(_trailers) => Step::More,
@@ -104,21 +117,49 @@ impl RelayFeed {
             Some(Err(error)) => Step::Over(End::Cut(error.to_string())),
             None => {
                 self.at_end = true;
-                self.tap.finish(out);
-                Step::Over(self.end())
+                Step::Over(self.end(out))
             }
         };
         Poll::Ready(step)
     }
 
-    /// The upstream closed cleanly without `[DONE]`. Some servers never send one: a stream in which every choice has
-    /// its finish reason is complete all the same.
-    fn end(&self) -> End {
+    /// The terminal frame is complete with its blank line, which may come in a piece of its own.
+    fn look_for_terminal(&mut self) -> Step {
+        let Some(more) = self.tap.take_terminal() else { return Step::More };
+        self.terminal.extend_from_slice(&more);
+        let ends = [BLANK_LINE, b"\r\n\r\n", b"\r\r"];
+        if ends.iter().any(|end| self.terminal.ends_with(end)) {
+            Step::Over(End::Complete(self.terminal.split().freeze()))
+        } else {
+            Step::More
+        }
+    }
+
+    /// The terminal frame without its blank line, which does not come.
+    fn unfinished_terminal(&mut self) -> Option<Bytes> {
+        (!self.terminal.is_empty()).then(|| {
+            self.terminal.extend_from_slice(BLANK_LINE);
+            self.terminal.split().freeze()
+        })
+    }
+
+    /// The upstream closed cleanly. Some servers never send `[DONE]`: a stream in which every choice has its finish
+    /// reason is complete all the same.
+    fn end(&mut self, out: &mut Queue) -> End {
+        if let Some(terminal) = self.unfinished_terminal() {
+            return End::Complete(terminal);
+        }
+        let before = out.len();
+        self.half = self.tap.mid_event();
+        self.tap.finish(out);
+        self.half |= out.len() > before;
         let facts = self.tap.facts();
         if facts.upstream_error.is_some() {
             End::VendorError
+        } else if facts.finished && self.half {
+            End::Complete([BLANK_LINE, DONE].concat().into())
         } else if facts.finished {
-            End::Complete(Bytes::from_static(b"data: [DONE]\n\n"))
+            End::Complete(Bytes::from_static(DONE))
         } else {
             End::Cut("the vendor closed the stream before its end".to_owned())
         }

@@ -223,11 +223,16 @@ impl StreamBody {
                 Phase::Flowing => {
                     let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
                     match feed.poll(cx, &mut self.out) {
-                        Poll::Ready(Step::More) => self.clocks.passed(),
+                        Poll::Ready(Step::More) => {
+                            self.clocks.passed();
+                            if size(&self.out) >= MAX_BURST {
+                                return Poll::Ready(self.burst());
+                            }
+                        }
                         Poll::Ready(Step::Over(end)) => self.finish(Finish::Wire(end)),
                         Poll::Pending => {
-                            let waiting = self.out.iter().map(Bytes::len).sum();
-                            if waiting > self.seen && waiting < MAX_BURST {
+                            let waiting = size(&self.out);
+                            if waiting > self.seen {
                                 self.seen = waiting;
                                 cx.waker().wake_by_ref();
                                 return Poll::Pending;
@@ -237,7 +242,11 @@ impl StreamBody {
                             }
                             match self.clocks.poll_tick(cx) {
                                 Poll::Ready(Tick::Expired(limit, after)) => {
-                                    self.finish(Finish::Expired(limit, after));
+                                    let how = match feed.unfinished_terminal() {
+                                        Some(terminal) => Finish::Wire(End::Complete(terminal)),
+                                        None => Finish::Expired(limit, after),
+                                    };
+                                    self.finish(how);
                                 }
                                 Poll::Ready(Tick::Beat) => {
                                     if let Some(comment) =
@@ -311,6 +320,11 @@ impl StreamBody {
         let (_, settled) = account.settle(outcome);
         self.phase = Phase::Settling(settled, last);
     }
+}
+
+/// How many bytes wait to go out.
+fn size(queue: &Queue) -> usize {
+    queue.iter().map(Bytes::len).sum()
 }
 
 enum Finish {

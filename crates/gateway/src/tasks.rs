@@ -1,38 +1,48 @@
 //! Work that outlives the request that started it: upstream answers that are read to their end after the client
-//! hung up. Shutdown waits for it, within its own limit.
+//! hung up. Shutdown waits for it, and in the end cuts it.
 
 use std::future::Future;
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// Spawns what shutdown must wait for.
 #[derive(Debug, Clone, Default)]
-pub struct Tasks(TaskTracker);
+pub struct Tasks {
+    tracker: TaskTracker,
+    cut: CancellationToken,
+}
 
 impl Tasks {
-    /// Runs `work` to its end, beside whoever asks.
-    pub fn spawn<F>(&self, work: F) -> tokio::task::JoinHandle<F::Output>
+    /// Runs `work` to its end, beside whoever asks; none if shutdown cut it.
+    pub fn spawn<F>(&self, work: F) -> tokio::task::JoinHandle<Option<F::Output>>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.spawn(work)
+        let cut = self.cut.clone();
+        self.tracker.spawn(async move { cut.run_until_cancelled_owned(work).await })
     }
 
     /// Counts as running until the token is dropped.
     pub fn token(&self) -> TaskTrackerToken {
-        self.0.token()
+        self.tracker.token()
     }
 
     /// How much is running.
     pub fn running(&self) -> usize {
-        self.0.len()
+        self.tracker.len()
     }
 
     /// Returns when nothing that was spawned still runs.
     pub async fn finished(&self) {
-        self.0.close();
-        self.0.wait().await;
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    /// Drops what was spawned and still runs: it settles by what had passed.
+    pub fn cut(&self) {
+        self.cut.cancel();
     }
 }

@@ -42,6 +42,7 @@ pub async fn serve(
         .max_concurrent_streams(1024)
         .adaptive_window(true);
     let graceful = GracefulShutdown::new();
+    let (cut, cutting) = watch::channel(false);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -59,10 +60,14 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let connection = graceful
             .watch(builder.serve_connection(TokioIo::new(stream), service(router.clone())).into_owned());
+        let mut cutting = cutting.clone();
         tokio::spawn(async move {
             // A client that breaks off is its own business; what it had asked for settles by itself.
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "connection ended");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(error = %error, "connection ended");
+                },
+                _ = cutting.changed() => {}
             }
         });
     }
@@ -70,6 +75,8 @@ pub async fn serve(
     if tokio::time::timeout(limits.closing, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not close in time and are cut");
     }
+    // Dropping a connection drops the calls on it, which settle by what had passed.
+    cut.send_replace(true);
 }
 
 /// The address a listener got.

@@ -161,6 +161,7 @@ impl Running {
         if tokio::time::timeout(self.drain_timeout, self.app.gateway.tasks().finished()).await.is_err() {
             let cut = self.app.gateway.tasks().running();
             tracing::warn!(calls = cut, limit = ?self.drain_timeout, "some calls did not end in time and are cut");
+            self.app.gateway.tasks().cut();
         }
         for task in &self.background {
             task.abort();

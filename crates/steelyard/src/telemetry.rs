@@ -21,7 +21,11 @@ pub fn init(filter: &str, format: LogFormat) -> anyhow::Result<()> {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written must not bring down the thread that logs: reporting that to stderr would.
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = if json {
         log.json().flatten_event(true).with_current_span(false).try_init()
     } else {

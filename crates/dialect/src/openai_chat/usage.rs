@@ -47,7 +47,11 @@ struct CompletionDetails {
     audio_tokens: u64,
 }
 
-/// A count as vendors write it: null is zero, a float is cut, less than nothing is nothing.
+/// More than any call can use: a larger figure is a defect, not a bill.
+const MOST: u64 = 1_000_000_000_000;
+
+/// A count as vendors write it: null is zero, `12.0` is twelve. What is no count (less than nothing, a fraction, beyond
+/// all measure) makes the figures unreadable, so that nobody is charged by them.
 fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -56,16 +60,20 @@ fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         Other(f64),
         Nothing,
     }
-    Ok(match Count::deserialize(deserializer)? {
-        Count::Whole(count) => count,
+    let count = match Count::deserialize(deserializer)? {
+        Count::Whole(count) => Some(count),
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "`as` saturates, as wanted"
+            reason = "whole and in range, as checked"
         )]
-        Count::Other(count) => count as u64,
-        Count::Nothing => 0,
-    })
+        #[expect(clippy::cast_precision_loss, reason = "10^12 is exact")]
+        Count::Other(count) => {
+            (count.fract() == 0.0 && (0.0..=MOST as f64).contains(&count)).then_some(count as u64)
+        }
+        Count::Nothing => Some(0),
+    };
+    count.filter(|count| *count <= MOST).ok_or_else(|| serde::de::Error::custom("not a count of tokens"))
 }
 
 /// Reads a `usage` member. None if it is null, no object, or holds what is no count.
@@ -74,6 +82,10 @@ pub(crate) fn decode(text: &str) -> Option<Usage> {
         return None;
     }
     let wire: Wire = serde_json::from_str(text).ok()?;
+    // An object without a single figure reports nothing; taken for zero, the call would be free.
+    if wire.prompt_tokens == 0 && wire.completion_tokens == 0 && wire.total_tokens == 0 {
+        return None;
+    }
     let prompt = wire.prompt_tokens_details.unwrap_or_default();
     let completion = wire.completion_tokens_details.unwrap_or_default();
     let mut usage = Usage::ZERO;
@@ -160,7 +172,23 @@ mod tests {
             ],
         );
         check(r#"{"prompt_tokens":7}"#, &[(Input, 7)]);
-        check("{}", &[]);
+    }
+
+    #[test]
+    fn figures_that_are_none_are_not_charged() {
+        let cases = [
+            "null",
+            "{}",
+            "[]",
+            r#"{"prompt_tokens":0,"completion_tokens":0}"#,
+            r#"{"prompt_tokens":-5,"completion_tokens":1}"#,
+            r#"{"prompt_tokens":1.5}"#,
+            r#"{"prompt_tokens":1e30}"#,
+            r#"{"prompt_tokens":18446744073709551615}"#,
+        ];
+        for wire in cases {
+            assert_eq!(decode(wire), None, "{wire}");
+        }
     }
 
     #[test]
@@ -169,10 +197,6 @@ mod tests {
             r#"{"prompt_tokens":10,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":99,"audio_tokens":9},
                 "completion_tokens_details":{"reasoning_tokens":9}}"#,
             &[(CacheRead, 10), (Reasoning, 4)],
-        );
-        check(
-            r#"{"prompt_tokens":18446744073709551615,"completion_tokens":18446744073709551615}"#,
-            &[(Input, u64::MAX), (Output, u64::MAX)],
         );
     }
 
@@ -196,7 +220,7 @@ mod tests {
         );
         // Nulls, floats and negative numbers.
         check(
-            r#"{"prompt_tokens":12.0,"completion_tokens":null,"total_tokens":-1,"prompt_tokens_details":null}"#,
+            r#"{"prompt_tokens":12.0,"completion_tokens":null,"total_tokens":null,"prompt_tokens_details":null}"#,
             &[(Input, 12)],
         );
     }
