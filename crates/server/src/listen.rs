@@ -26,6 +26,9 @@ pub struct ConnectionLimits {
     pub closing: Duration,
 }
 
+/// A connection buffers at most so much; it also bounds the head of a request.
+const BUFFER: usize = 64 << 10;
+
 /// Accepts connections until `stop` changes, then lets them end what they are at.
 pub async fn serve(
     listener: TcpListener,
@@ -34,7 +37,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).pipeline_flush(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
