@@ -26,8 +26,8 @@ pub(crate) type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Full
 /// Connections are given up before vendors drop them (most keep them for a minute or more).
 const IDLE: Duration = Duration::from_secs(50);
 
-/// A connection buffers at most so much: hundreds of streams must fit into little memory.
-const BUFFER: usize = 64 << 10;
+/// A connection reads into so much at a time: hundreds of streams must fit into little memory.
+const BUFFER: usize = 8 << 10;
 
 /// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,7 @@ pub(crate) fn build(tls: bool, ca_file: Option<&Path>, connect: Duration) -> Res
         .timer(TokioTimer::new())
         .http2_keep_alive_interval(Some(Duration::from_secs(20)))
         .http2_adaptive_window(true)
-        .http1_max_buf_size(BUFFER)
+        .http1_read_buf_exact_size(BUFFER)
         .build(Patient { inner: https, limit: connect }))
 }
 

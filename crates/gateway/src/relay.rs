@@ -27,7 +27,7 @@ use crate::tasks::Tasks;
 pub(crate) type Queue = Vec<Bytes>;
 
 /// Bytes that came in together go out together, up to this many.
-const MAX_BURST: usize = 64 << 10;
+const MAX_BURST: usize = 16 << 10;
 
 /// A stream that is quiet for so long gets a comment, so that nothing between here and the client closes it.
 const BEAT: Duration = Duration::from_secs(15);
