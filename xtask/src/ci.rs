@@ -225,7 +225,9 @@ fn binaries<const N: usize>(names: [&str; N]) -> anyhow::Result<[PathBuf; N]> {
         .collect();
     let mut paths = Vec::with_capacity(N);
     for name in names {
-        let found = artifacts.iter().find(|artifact| artifact.target.name == name && !artifact.profile.test);
+        let found = artifacts.iter().find(|artifact| {
+            artifact.target.name == name && !artifact.profile.test && artifact.executable.is_some()
+        });
         let path = found.and_then(|artifact| artifact.executable.clone());
         paths.push(path.with_context(|| format!("cargo has built no binary `{name}`"))?);
     }

@@ -94,15 +94,10 @@ impl Account {
     }
 
     /// Names what the target could not express.
-    pub(crate) fn lose(&mut self, losses: Vec<String>) {
+    pub(crate) fn lose(&mut self, losses: &[String]) {
         if let Some(open) = &mut self.open {
-            open.losses = losses;
+            open.losses = losses.to_vec();
         }
-    }
-
-    /// What the target could not express.
-    pub(crate) fn losses(&self) -> Vec<String> {
-        self.open.as_ref().map_or_else(Vec::new, |open| open.losses.clone())
     }
 
     /// Ends the attempt in flight without ending the call: nothing was sent, or the vendor refused. Costs nothing.

@@ -50,8 +50,20 @@ pub(crate) struct Dispatch<'a> {
 
 /// What an attempt brought.
 enum Answer {
-    Whole { headers: HeaderMap, body: Bytes, passed: Passed },
-    Stream { headers: HeaderMap, feed: Feed, first: Queue, end: Option<End>, clocks: Clocks },
+    Whole {
+        headers: HeaderMap,
+        body: Bytes,
+        passed: Passed,
+        losses: Vec<String>,
+    },
+    Stream {
+        headers: HeaderMap,
+        losses: Vec<String>,
+        feed: Feed,
+        first: Queue,
+        end: Option<End>,
+        clocks: Clocks,
+    },
 }
 
 impl<'a> Dispatch<'a> {
@@ -89,10 +101,22 @@ impl<'a> Dispatch<'a> {
                 {
                     continue;
                 }
+                // What is answered in this process can be refused before anything is recorded.
+                let here = offer.channel.provider.answers_here().then(|| self.answer_here(offer)).transpose();
+                let here = match here {
+                    Ok(here) => here,
+                    Err(error) => {
+                        return Err(self.refuse(Some((Arc::clone(offer), Miss::Refused(error)))).await);
+                    }
+                };
                 if let Err(error) = self.open(offer).await {
                     return Err(self.unrecorded(offer, error).await);
                 }
-                match self.attempt(offer).await {
+                let answered = match here {
+                    Some(answer) => Ok(answer),
+                    None => self.attempt(offer).await,
+                };
+                match answered {
                     Ok(answer) => return self.deliver(offer, answer).await,
                     Err(miss) => {
                         spent[index] = self.book(offer, &miss);
@@ -135,7 +159,8 @@ impl<'a> Dispatch<'a> {
         let sent = Instant::now();
         let body = self.plan.relay_body(&offer.upstream_model);
         let Some((request, client)) = provider.prepare(self.plan.endpoint, body) else {
-            return self.answer_here(offer);
+            let why = "this channel is not served over HTTP".to_owned();
+            return Err(Miss::Unreachable(why));
         };
         let limits = *offer.channel.timeouts();
         let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
@@ -191,7 +216,12 @@ impl<'a> Dispatch<'a> {
                     content_bytes: facts.content_bytes,
                     content_events: 0,
                 };
-                Ok(Answer::Whole { headers: callers_headers(&head.headers), body, passed })
+                Ok(Answer::Whole {
+                    headers: callers_headers(&head.headers),
+                    body,
+                    passed,
+                    losses: Vec::new(),
+                })
             }
             Err(error) => {
                 let passed = Passed { content_bytes: body.len() as u64, ..Passed::default() };
@@ -253,6 +283,7 @@ impl<'a> Dispatch<'a> {
             }
             end => Ok(Answer::Stream {
                 headers: callers_headers(&head.headers),
+                losses: Vec::new(),
                 feed: Feed::Relay(Box::new(feed)),
                 first,
                 end,
@@ -262,28 +293,24 @@ impl<'a> Dispatch<'a> {
     }
 
     /// The stand-in model answers in this process.
-    fn answer_here(&mut self, offer: &Offer) -> Result<Answer, Miss> {
+    fn answer_here(&self, offer: &Offer) -> Result<Answer, ApiError> {
         let plan = &self.plan;
         let answered = sandbox::answer(plan.dialect, plan.endpoint, &plan.body, &plan.call);
-        let (answer, losses) = answered.map_err(Miss::Refused)?;
-        if !losses.is_empty() {
-            if plan.strict {
-                let fields = losses.join("`, `");
-                let text = format!(
-                    "the target cannot express `{fields}`, and the call is strict: leave it out, or allow losses"
-                );
-                return Err(Miss::Refused(
-                    ApiError::new(ErrorCode::Loss, text).with_param(losses[0].clone()),
-                ));
-            }
-            self.account().lose(losses);
+        let (answer, losses) = answered?;
+        if plan.strict && !losses.is_empty() {
+            let fields = losses.join("`, `");
+            let text = format!(
+                "the target cannot express `{fields}`, and the call is strict: leave it out, or allow losses"
+            );
+            return Err(ApiError::new(ErrorCode::Loss, text).with_param(losses[0].clone()));
         }
         Ok(match answer {
             sandbox::Answer::Whole { body, passed } => {
-                Answer::Whole { headers: HeaderMap::new(), body, passed }
+                Answer::Whole { headers: HeaderMap::new(), body, passed, losses }
             }
             sandbox::Answer::Stream(stream) => Answer::Stream {
                 headers: HeaderMap::new(),
+                losses,
                 feed: Feed::Sandbox(Box::new(stream)),
                 first: Queue::new(),
                 end: None,
@@ -316,7 +343,7 @@ impl<'a> Dispatch<'a> {
                         false
                     }
                     // Rest mends none of these, so they do not open the circuit.
-                    Failure::Credentials | Failure::NoModel | Failure::Caller => true,
+                    Failure::Credentials | Failure::Redirect | Failure::NoModel | Failure::Caller => true,
                 }
             }
             Miss::Timeout(..) => {
@@ -346,19 +373,24 @@ impl<'a> Dispatch<'a> {
                 account.abandon(&passed);
                 Ok(Reply { facts, headers, body: ReplyBody::whole(Bytes::new()) })
             }
-            Answer::Whole { headers, body, passed } => {
+            Answer::Whole { headers, body, passed, losses } => {
                 account.attempt_charged(AttemptStatus::Ok, &passed);
-                facts.losses = account.losses();
+                account.lose(&losses);
+                facts.losses = losses;
                 let (cost, settled) = account.settle(Outcome::Ok);
-                settled.await.map_err(|error| {
-                    Box::new(Refusal { error: unrecorded(error), facts: facts.clone(), vendor: None })
-                })?;
+                if let Err(error) = settled.await {
+                    let text = "the vendor has answered, but the ledger entry is not durable yet, so the answer is withheld; \
+                                it is charged, and asking again calls the vendor again";
+                    let error = ApiError::new(ErrorCode::LedgerUnavailable, text).with_source(error);
+                    return Err(Box::new(Refusal { error, facts, vendor: None }));
+                }
                 facts.cost = cost;
                 self.note_overhead();
                 Ok(Reply { facts, headers, body: ReplyBody::whole(body) })
             }
-            Answer::Stream { headers, feed, first, end, clocks } => {
-                facts.losses = account.losses();
+            Answer::Stream { headers, losses, feed, first, end, clocks } => {
+                account.lose(&losses);
+                facts.losses = losses;
                 let ends = Ends {
                     dialect: self.plan.dialect,
                     request_id: self.plan.call.request_id,
@@ -428,7 +460,8 @@ impl<'a> Dispatch<'a> {
             // Earlier attempts of this call are on record; the call ends here.
             let _ = account.settle(Outcome::UpstreamError).1.await;
         }
-        tracing::error!(request.id = %self.plan.call.request_id, error = %error, "the ledger takes no intent");
+        // The spool says once that it fails; a line for each call would help to fill the disk.
+        tracing::debug!(request.id = %self.plan.call.request_id, error = %error, "the ledger takes no intent");
         Box::new(Refusal { error: unrecorded(error), facts, vendor: None })
     }
 }

@@ -83,6 +83,12 @@ impl Miss {
                         );
                         ApiError::new(ErrorCode::UpstreamCredentials, text)
                     }
+                    Failure::Redirect => {
+                        let text = format!(
+                            "{at} answers with a redirect, which is not followed; whoever runs Steelyard must mend its base_url"
+                        );
+                        ApiError::new(ErrorCode::UpstreamFailed, text)
+                    }
                     Failure::NoModel => {
                         let text = format!("{at} has no model `{}`", offer.upstream_model);
                         ApiError::new(ErrorCode::UnknownModel, text).with_param("model")

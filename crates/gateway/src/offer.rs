@@ -22,6 +22,10 @@ pub struct Offer {
     pub upstream_model: Arc<str>,
     /// What it costs, by date.
     pub prices: Arc<PriceList>,
+    /// Largest prompt and answer together, in tokens: the operator's figure, else the catalog's.
+    pub context_window: Option<u64>,
+    /// Largest answer, in tokens: the operator's figure, else the catalog's.
+    pub max_output: Option<u64>,
     /// How it has been doing. Survives a change of configuration.
     pub health: Arc<Health>,
 }

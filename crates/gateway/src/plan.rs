@@ -79,10 +79,9 @@ impl Plan {
     /// The record of an attempt at `offer`, with the worst case it may cost.
     pub(crate) fn attempt(&self, offer: &Offer, number: u16, now: Timestamp) -> Attempt {
         let price = offer.prices.at(now);
-        let model = offer.model.as_deref();
         let bound = CallBound {
-            context_window: model.and_then(|model| model.context_window),
-            max_output: model.and_then(|model| model.max_output),
+            context_window: offer.context_window,
+            max_output: offer.max_output,
             ..self.bound.clone()
         };
         Attempt {

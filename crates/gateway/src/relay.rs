@@ -29,6 +29,9 @@ pub(crate) type Queue = Vec<Bytes>;
 /// Bytes that came in together go out together, up to this many.
 const MAX_BURST: usize = 16 << 10;
 
+/// After its terminal frame a vendor's stream gets so long to close, for the sake of its connection.
+const REST: Duration = Duration::from_millis(50);
+
 /// A stream that is quiet for so long gets a comment, so that nothing between here and the client closes it.
 const BEAT: Duration = Duration::from_secs(15);
 
@@ -269,6 +272,8 @@ impl StreamBody {
                     let Poll::Ready(settled) = settled else { return Poll::Pending };
                     if rested {
                         self.feed = None;
+                    } else {
+                        self.clocks.timer.as_mut().reset(Instant::now() + REST);
                     }
                     let Phase::Settling(_, last) = std::mem::replace(&mut self.phase, Phase::Over) else {
                         return Poll::Ready(None);
@@ -280,10 +285,14 @@ impl StreamBody {
                     }
                 }
                 Phase::Over => {
-                    if let Some(feed) = &mut self.feed {
-                        let _ = feed.poll_rest(cx);
-                        self.feed = None;
+                    // A connection whose answer was read to its very end can be used again.
+                    if let Some(feed) = &mut self.feed
+                        && feed.poll_rest(cx).is_pending()
+                        && self.clocks.timer.as_mut().poll(cx).is_pending()
+                    {
+                        return Poll::Pending;
                     }
+                    self.feed = None;
                     return Poll::Ready(None);
                 }
             }
@@ -380,7 +389,7 @@ impl Drop for StreamBody {
         let Some(feed) = self.feed.take() else { return };
         match (self.ends.on_disconnect, tokio::runtime::Handle::try_current()) {
             (OnDisconnect::Drain, Ok(_)) => {
-                self.ends.tasks.spawn(drain(feed, account));
+                self.ends.tasks.spawn(drain(feed, self.clocks.idle, account));
             }
             (OnDisconnect::Cut, _) | (OnDisconnect::Drain, Err(_)) => account.abandon(&feed.passed()),
         }
@@ -388,17 +397,18 @@ impl Drop for StreamBody {
 }
 
 /// Reads an answer on after its client left, so that the vendor's own figures are charged.
-async fn drain(mut feed: Feed, account: Account) {
+async fn drain(mut feed: Feed, idle: Duration, account: Account) {
     let mut unread = Queue::new();
-    let reading = std::future::poll_fn(|cx| {
+    let reading = async {
         loop {
             unread.clear();
-            match std::task::ready!(feed.poll(cx, &mut unread)) {
-                Step::More => {}
-                Step::Over(_) => return Poll::Ready(()),
+            let step = std::future::poll_fn(|cx| feed.poll(cx, &mut unread));
+            match tokio::time::timeout(idle, step).await {
+                Ok(Step::More) => {}
+                Ok(Step::Over(_)) | Err(_) => break,
             }
         }
-    });
+    };
     // What has not come by then is cut; what passed is charged either way.
     let _ = tokio::time::timeout(DRAIN_LIMIT, reading).await;
     account.abandon(&feed.passed());

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use steelyard_billing::{Catalog, CatalogError, PriceError, PriceList};
+use steelyard_billing::{Catalog, CatalogError, CatalogOffer, PriceError, PriceList};
 use steelyard_core::{Principal, Timestamp, UnitPrice, UsageClass};
 
 use crate::offer::{Health, Offer};
@@ -112,8 +112,27 @@ pub struct Snapshot {
     /// Every name a client may call: routes, `channel/model`, catalog ids, bare names.
     names: HashMap<Arc<str>, Arc<Route>>,
     health: Arc<HealthBook>,
-    prices: HashMap<(String, String), Arc<PriceList>>,
+    prices: HashMap<(String, String), OwnPrice>,
     catalog: Arc<Catalog>,
+}
+
+/// What the operator says of a model on a channel.
+#[derive(Debug, Clone)]
+struct OwnPrice {
+    list: Arc<PriceList>,
+    context_window: Option<u64>,
+    max_output: Option<u64>,
+}
+
+impl OwnPrice {
+    /// Where the operator says nothing: what the catalog says, or nothing.
+    fn published(known: Option<&CatalogOffer>) -> Self {
+        Self {
+            list: known.map_or_else(|| Arc::new(PriceList::unpriced()), |offer| Arc::clone(&offer.prices)),
+            context_window: known.and_then(|offer| offer.context_window),
+            max_output: known.and_then(|offer| offer.max_output),
+        }
+    }
 }
 
 /// Health by channel and model. It outlives snapshots.
@@ -211,18 +230,20 @@ impl Snapshot {
             let from = Timestamp::parse(&price.from.to_string()).map_err(|error| wrong(error.to_string()))?;
             let cells = price_cells(price).map_err(|error| wrong(error.to_string()))?;
             let key = (price.channel.clone(), price.model.clone());
-            let base = match self.prices.get(&key) {
-                Some(list) => Arc::clone(list),
-                None => self
-                    .catalog
-                    .on(channel.catalog_name(), &price.model)
-                    .map_or_else(|| Arc::new(PriceList::unpriced()), |offer| offer.prices),
-            };
+            let known = self.catalog.on(channel.catalog_name(), &price.model);
+            // Later prices are laid over earlier ones; limits stay until they are named again.
+            let base = self.prices.get(&key).cloned().unwrap_or_else(|| OwnPrice::published(known.as_ref()));
             let label = format!("{}/{}", price.channel, price.model);
             let list = base
+                .list
                 .with_override(&label, from, cells)
                 .map_err(|error: PriceError| wrong(error.to_string()))?;
-            self.prices.insert(key, Arc::new(list));
+            let own = OwnPrice {
+                list: Arc::new(list),
+                context_window: price.context_window.or(base.context_window),
+                max_output: price.max_output.or(base.max_output),
+            };
+            self.prices.insert(key, own);
         }
         Ok(())
     }
@@ -258,18 +279,16 @@ impl Snapshot {
     fn make_offer(&self, channel: &Arc<Channel>, upstream_model: &str) -> Offer {
         let known = self.catalog.on(channel.catalog_name(), upstream_model);
         let own = self.prices.get(&(channel.name.to_string(), upstream_model.to_owned()));
-        let prices = match (own, &known) {
-            (Some(own), _) => Arc::clone(own),
-            (None, Some(offer)) => Arc::clone(&offer.prices),
-            (None, None) => Arc::new(PriceList::unpriced()),
-        };
+        let own = own.cloned().unwrap_or_else(|| OwnPrice::published(known.as_ref()));
         let model = known.map(|offer| offer.model);
         Offer {
             channel: Arc::clone(channel),
             model_name: model.as_ref().map_or_else(|| upstream_model.into(), |model| Arc::clone(&model.id)),
             model,
             upstream_model: upstream_model.into(),
-            prices,
+            prices: own.list,
+            context_window: own.context_window,
+            max_output: own.max_output,
             health: self.health.of(&channel.name, upstream_model),
         }
     }

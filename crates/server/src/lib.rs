@@ -13,6 +13,7 @@ pub mod control;
 mod dialect;
 pub mod drain;
 mod health;
+mod linger;
 pub mod listen;
 
 pub use app::{App, Limits};

@@ -15,6 +15,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use steelyard_core::RequestId;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::linger::Lingering;
 use tower::ServiceExt;
 
 /// When connections are given up.
@@ -61,10 +63,14 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let connection = graceful
-            .watch(builder.serve_connection(TokioIo::new(stream), service(router.clone())).into_owned());
+        let (builder, watcher, service) = (builder.clone(), graceful.watcher(), service(router.clone()));
         let mut cutting = cutting.clone();
         tokio::spawn(async move {
+            if !speaks(&stream, limits.head).await {
+                return;
+            }
+            let stream = TokioIo::new(Lingering::new(stream));
+            let connection = watcher.watch(builder.serve_connection(stream, service).into_owned());
             // A client that breaks off is its own business; what it had asked for settles by itself.
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
@@ -80,6 +86,28 @@ pub async fn serve(
     }
     // Dropping a connection drops the calls on it, which settle by what had passed.
     cut.send_replace(true);
+}
+
+/// HTTP/2 with prior knowledge begins with this.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether the client begins to speak within `limit`: with a request line, whose end is then awaited under a limit of
+/// its own, or with the whole of HTTP/2's preface. A client that only holds a connection is not kept.
+async fn speaks(stream: &TcpStream, limit: Duration) -> bool {
+    let mut begun = [0; PREFACE.len()];
+    let begins = async {
+        loop {
+            match stream.peek(&mut begun).await {
+                Ok(0) | Err(_) => return false,
+                Ok(count) if count < PREFACE.len() && begun[..count] == PREFACE[..count] => {
+                    // A part of the preface: more must come, and peeking does not wait for it.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Ok(_) => return true,
+            }
+        }
+    };
+    tokio::time::timeout(limit, begins).await.unwrap_or(false)
 }
 
 /// The address a listener got.

@@ -76,6 +76,8 @@ impl Steelyard {
         let end = Instant::now() + START;
         loop {
             if let Some(status) = self.child.try_wait().expect("the state of a child can be asked") {
+                // What it said last is still on its way through the pipe.
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 panic!("steelyard ended at once with {status}\n{}", self.log());
             }
             if self.is_ready().await {

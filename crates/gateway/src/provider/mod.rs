@@ -108,6 +108,8 @@ pub enum Failure {
     Credentials,
     /// The vendor has no such model; another target may.
     NoModel,
+    /// The vendor sends us elsewhere: the channel's address is wrong, which is ours to mend.
+    Redirect,
     /// The request is wrong; no target would take it.
     Caller,
 }
@@ -122,6 +124,14 @@ impl Provider {
         match self {
             Self::OpenAi(openai) => Some((openai.request(endpoint, body), openai.client())),
             Self::Sandbox => None,
+        }
+    }
+
+    /// Whether it answers in this process, so that nothing is sent anywhere.
+    pub(crate) fn answers_here(&self) -> bool {
+        match self {
+            Self::OpenAi(_) => false,
+            Self::Sandbox => true,
         }
     }
 

@@ -117,6 +117,7 @@ impl OpenAi {
 /// What OpenAI's wire says by an error status.
 pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
     match status.as_u16() {
+        300..=399 => Failure::Redirect,
         401 | 403 => Failure::Credentials,
         404 => Failure::NoModel,
         429 if is_out_of_money(body) => Failure::Credentials,
@@ -176,6 +177,7 @@ mod tests {
         let none = HeaderMap::new();
         let cases: &[(u16, &str, Failure)] = &[
             (400, "", Failure::Caller),
+            (302, "", Failure::Redirect),
             (401, "", Failure::Credentials),
             (403, "", Failure::Credentials),
             (404, "", Failure::NoModel),

@@ -29,8 +29,8 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
                 "id": name,
                 "vendor": model.map(|model| &model.vendor),
                 "name": model.map_or(name, |model| &model.name),
-                "context_window": model.and_then(|model| model.context_window),
-                "max_output": model.and_then(|model| model.max_output),
+                "context_window": offers.iter().filter_map(|offer| offer.context_window).max(),
+                "max_output": offers.iter().filter_map(|offer| offer.max_output).max(),
                 "offers": offers.iter().map(|offer| show_offer(offer, now)).collect::<Vec<_>>(),
             })
         })

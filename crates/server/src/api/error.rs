@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -111,6 +111,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Input<T> {
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let code = if error.is_data() { ErrorCode::InvalidField } else { ErrorCode::MalformedJson };
             Problem::new(id, ApiError::new(code, format!("the body cannot be used: {error}")))
+        })
+    }
+}
+
+/// The id or name in the path.
+pub(crate) struct Reference(pub(crate) String);
+
+impl FromRequestParts<Arc<App>> for Reference {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(RequestId::new);
+        Path::from_request_parts(parts, app).await.map(|Path(reference)| Self(reference)).map_err(|_| {
+            let text = "the reference in the path is not UTF-8 under its percent-encoding";
+            Problem::new(id, ApiError::new(ErrorCode::UnknownResource, text))
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use steelyard_store::db::DEFAULT_PROJECT;
 use steelyard_store::repo::{Key, KeyChange, NewKey};
 use steelyard_store::{Secret, StoreError};
 
-use super::error::{Id, Input, Options, Problem, time};
+use super::error::{Id, Input, Options, Problem, Reference, time};
 use crate::app::App;
 
 /// What a new key is made from.
@@ -101,7 +101,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
-    Path(reference): Path<String>,
+    Reference(reference): Reference,
     Options(which): Options<Which>,
 ) -> Result<Json<Value>, Problem> {
     Ok(Json(show_key(&find(&app, id, &reference, which.project.as_deref()).await?)))
@@ -110,7 +110,7 @@ pub(super) async fn show(
 pub(super) async fn update(
     State(app): State<Arc<App>>,
     Id(id): Id,
-    Path(reference): Path<String>,
+    Reference(reference): Reference,
     Options(which): Options<Which>,
     Input(input): Input<Update>,
 ) -> Result<Json<Value>, Problem> {
@@ -129,7 +129,7 @@ pub(super) async fn update(
 pub(super) async fn rotate(
     State(app): State<Arc<App>>,
     Id(id): Id,
-    Path(reference): Path<String>,
+    Reference(reference): Reference,
     Options(which): Options<Which>,
     Input(input): Input<Rotate>,
 ) -> Result<Json<Value>, Problem> {
@@ -143,7 +143,7 @@ pub(super) async fn rotate(
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     Id(id): Id,
-    Path(reference): Path<String>,
+    Reference(reference): Reference,
     Options(which): Options<Which>,
 ) -> Result<StatusCode, Problem> {
     let key = find(&app, id, &reference, which.project.as_deref()).await?;

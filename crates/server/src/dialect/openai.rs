@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -162,7 +163,7 @@ pub(crate) async fn models(State(app): State<Arc<App>>, request: Request) -> Res
 /// One model. Its name may hold slashes.
 pub(crate) async fn model(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     let id = request_id(&request);
@@ -171,6 +172,10 @@ pub(crate) async fn model(
     if let Err(error) = auth::authenticate(&snapshot, request.headers(), request.uri().query(), now) {
         return error_response(&error, id);
     }
+    let Ok(Path(name)) = name else {
+        let text = "the model's name in the path is not UTF-8 under its percent-encoding";
+        return error_response(&ApiError::new(ErrorCode::UnknownModel, text).with_param("model"), id);
+    };
     if snapshot.resolve(&name).is_some() {
         return Json(describe(&snapshot, &name)).into_response();
     }
