@@ -37,5 +37,6 @@ mod bodies;
 mod api;
 mod cli;
 mod lifecycle;
+mod refuted;
 mod reload;
 mod store;
