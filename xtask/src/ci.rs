@@ -128,7 +128,10 @@ impl Step {
             Self::Clippy => {
                 follow(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
             }
-            Self::Test => follow(cargo().args(["test", "--workspace", "--no-fail-fast"])),
+            // Most tests wait for a server to do something, so more of them fit beside each other than there are cores.
+            Self::Test => follow(
+                cargo().args(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", "8"),
+            ),
             Self::Sdk => sdk(),
             Self::Kill => {
                 let [steelyard] = binaries(["steelyard"])?;
