@@ -129,9 +129,9 @@ impl Step {
                 follow(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
             }
             // Most tests wait for a server to do something, so more of them fit beside each other than there are cores.
-            Self::Test => follow(
-                cargo().args(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", "8"),
-            ),
+            Self::Test => {
+                follow(cargo().args(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", "8"))
+            }
             Self::Sdk => sdk(),
             Self::Kill => {
                 let [steelyard] = binaries(["steelyard"])?;

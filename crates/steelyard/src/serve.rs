@@ -38,8 +38,8 @@ pub struct Running {
     pub addr: SocketAddr,
     /// The admin key.
     pub admin_key: String,
-    /// Whether the admin key was made at this start.
-    pub admin_key_is_new: bool,
+    /// Where the admin key came from.
+    pub admin_key_from: AdminKeyFrom,
     app: Arc<App>,
     db: Db,
     settler: Option<Settler>,
@@ -48,6 +48,17 @@ pub struct Running {
     listening: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
     drain_timeout: Duration,
+}
+
+/// Where an admin key came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminKeyFrom {
+    /// Made at this start, and kept in `admin.key` in the data directory.
+    Made,
+    /// From that file, where an earlier start left it.
+    File,
+    /// `STEELYARD_ADMIN_KEY`.
+    Environment,
 }
 
 /// How long the ledger may take to come level with the spool at the end. What is left is moved at the next start.
@@ -72,7 +83,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let clock = Clock::System;
     let dir = DataDir::open(&data_dir)?;
     let db = Db::open(&dir, durability, clock.clone()).await?;
-    let (admin, admin_key_is_new) = admin_key(&dir)?;
+    let (admin, admin_key_from) = admin_key(&dir)?;
 
     let (ledger, spool, settler): (Arc<dyn Ledger>, _, _) = if let Some(ledger) = ledger {
         (ledger, None, None)
@@ -118,7 +129,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     Ok(Running {
         addr,
         admin_key: admin.expose().to_owned(),
-        admin_key_is_new,
+        admin_key_from,
         app,
         db,
         settler,
@@ -181,17 +192,17 @@ impl Running {
 }
 
 /// From `STEELYARD_ADMIN_KEY`, else from the data directory, where it is made at the first start.
-fn admin_key(dir: &DataDir) -> anyhow::Result<(Secret, bool)> {
+fn admin_key(dir: &DataDir) -> anyhow::Result<(Secret, AdminKeyFrom)> {
     if let Some(given) = std::env::var("STEELYARD_ADMIN_KEY").ok().filter(|key| !key.trim().is_empty()) {
         let given = given.trim();
         anyhow::ensure!(
             given.len() >= 16,
             "STEELYARD_ADMIN_KEY is shorter than 16 characters: use a long random one"
         );
-        return Ok((Secret::from(given.to_owned()), false));
+        return Ok((Secret::from(given.to_owned()), AdminKeyFrom::Environment));
     }
     let key = dir.admin_key()?;
-    Ok((key.secret, key.created))
+    Ok((key.secret, if key.created { AdminKeyFrom::Made } else { AdminKeyFrom::File }))
 }
 
 fn declared(config: &Config) -> Declared {
@@ -237,8 +248,12 @@ async fn follow_config(app: Arc<App>, sources: Sources, started: Loaded) {
             }
             Ok(loaded) => {
                 log_warnings(&loaded);
-                if loaded.config.needs_restart(&started.config) {
-                    tracing::warn!("changes under [server] and [ledger] come into force at the next start");
+                let waiting = loaded.awaiting_restart(&started);
+                if !waiting.is_empty() {
+                    tracing::warn!(
+                        "edited, but read at the start only, so not in force before a restart: {}",
+                        waiting.join(", ")
+                    );
                 }
                 match app.control.apply(&declared(&loaded.config)).await {
                     Ok(()) => tracing::info!("the edited configuration is in force"),
@@ -281,17 +296,20 @@ fn welcome(running: &Running, data_dir: &std::path::Path) -> anyhow::Result<()> 
     let base = format!("http://{}", running.addr);
     let key_file = data_dir.join("admin.key");
     crate::cli::output::print(format_args!("Steelyard is listening at {base}"))?;
-    if running.admin_key_is_new {
-        crate::cli::output::print(format_args!(
-            "Its admin key, shown this once and kept in {}:\n\n  {}\n",
-            key_file.display(),
-            running.admin_key
-        ))?;
-        crate::cli::output::print(crate::cli::demo::next_steps(&base, &running.admin_key))
-    } else {
-        crate::cli::output::print(format_args!(
-            "The admin key is in {} unless STEELYARD_ADMIN_KEY gave another.",
-            key_file.display()
-        ))
+    match running.admin_key_from {
+        AdminKeyFrom::Made => {
+            crate::cli::output::print(format_args!(
+                "Its admin key, shown this once and kept in {}:\n\n  {}\n",
+                key_file.display(),
+                running.admin_key
+            ))?;
+            crate::cli::output::print(crate::cli::demo::next_steps(&base, &running.admin_key))
+        }
+        AdminKeyFrom::File => {
+            crate::cli::output::print(format_args!("Its admin key is kept in {}.", key_file.display()))
+        }
+        AdminKeyFrom::Environment => {
+            crate::cli::output::print("Its admin key is that of STEELYARD_ADMIN_KEY.")
+        }
     }
 }

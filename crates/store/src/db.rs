@@ -2,8 +2,10 @@
 //! share. Statements elsewhere use `$1` parameters and nothing that is SQLite's own.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 use steelyard_core::{Clock, ProjectId, Timestamp};
@@ -78,10 +80,15 @@ impl Db {
             .pragma("journal_size_limit", "16777216")
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
+        let watch = Arc::new(FileWatch::new(path.clone()));
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(5))
             .idle_timeout(Duration::from_mins(1))
+            .before_acquire(move |_, connection| {
+                let (watch, connected) = (Arc::clone(&watch), Instant::now().checked_sub(connection.age));
+                Box::pin(async move { Ok(watch.names_file_of(connected).await) })
+            })
             .connect_with(options.clone().create_if_missing(true))
             .await?;
         sqlx::migrate!("./migrations/sqlite").run(&pool).await?;
@@ -93,7 +100,11 @@ impl Db {
         Ok(db)
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers: the one that the path names now. A file that was deleted or replaced
+    /// while it was open does not count.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it does not, [`StoreError::Corrupt`] when it is damaged.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM projects LIMIT 1").execute(&self.pool).await?;
         Ok(())
@@ -134,6 +145,54 @@ impl Db {
     /// A connection of its own, outside the pool, that gives up early when the database is locked.
     pub(crate) async fn connect(&self) -> Result<SqliteConnection, sqlx::Error> {
         self.options.clone().busy_timeout(Duration::from_millis(250)).connect().await
+    }
+}
+
+/// Tells a file from another one of the same name.
+pub(crate) type FileId = (u64, u64);
+
+/// The file that the path names now.
+pub(crate) fn file_id(path: &Path) -> Result<FileId, StoreError> {
+    let metadata = std::fs::metadata(path).map_err(|error| StoreError::file("find", path, error))?;
+    #[cfg(unix)]
+    return Ok((
+        std::os::unix::fs::MetadataExt::dev(&metadata),
+        std::os::unix::fs::MetadataExt::ino(&metadata),
+    ));
+    #[cfg(not(unix))]
+    return Ok((0, u64::from(metadata.is_file())));
+}
+
+/// Sees that no connection of the pool is used whose file is not the one that the path names: SQLite goes on
+/// reading and writing a deleted file, and what is written there is lost. The connection is closed then, and a
+/// new one opens the file that is there now, or fails.
+#[derive(Debug)]
+struct FileWatch {
+    path: PathBuf,
+    /// The file that was there at the last look, and when it was first seen to be another one than before.
+    seen: Mutex<(Option<FileId>, Option<Instant>)>,
+}
+
+impl FileWatch {
+    fn new(path: PathBuf) -> Self {
+        Self { path, seen: Mutex::new((None, None)) }
+    }
+
+    /// Whether the path still names the file of a connection that was made at `connected`.
+    async fn names_file_of(self: Arc<Self>, connected: Option<Instant>) -> bool {
+        let look = tokio::task::spawn_blocking(move || {
+            let now = file_id(&self.path).ok()?;
+            let (file, changed) = &mut *self.seen.lock();
+            if *file.get_or_insert(now) != now {
+                (*file, *changed) = (Some(now), Some(Instant::now()));
+            }
+            Some(*changed)
+        });
+        match look.await {
+            Ok(Some(None)) => true,
+            Ok(Some(Some(changed))) => connected.is_some_and(|connected| connected > changed),
+            Ok(None) | Err(_) => false,
+        }
     }
 }
 

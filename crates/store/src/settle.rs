@@ -9,7 +9,6 @@
 //! - At most a second behind while the database works: under load it moves full batches without pause, else it
 //!   collects for a fifth of a second.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use parking_lot::Mutex;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::oneshot;
 
-use crate::db::{BEGIN_WRITE, Db};
+use crate::db::{BEGIN_WRITE, Db, FileId, file_id};
 use crate::error::StoreError;
 use crate::repo::{self, Row};
 use crate::spool::Spool;
@@ -60,6 +59,17 @@ pub struct Settler {
 struct State {
     end: Mutex<Option<End>>,
     failing: Mutex<Option<String>>,
+}
+
+/// A view of a settler's health; cheap to clone, and valid after the settler has ended.
+#[derive(Debug, Clone)]
+pub struct SettlerWatch(Arc<State>);
+
+impl SettlerWatch {
+    /// How moving is going.
+    pub fn health(&self) -> SettlerHealth {
+        SettlerHealth { failing: self.0.failing.lock().clone() }
+    }
 }
 
 /// How to end.
@@ -119,7 +129,12 @@ impl Settler {
 
     /// How moving is going.
     pub fn health(&self) -> SettlerHealth {
-        SettlerHealth { failing: self.state.failing.lock().clone() }
+        self.watch().health()
+    }
+
+    /// Shows how moving is going to whoever does not own the settler.
+    pub fn watch(&self) -> SettlerWatch {
+        SettlerWatch(Arc::clone(&self.state))
     }
 
     /// Refuses new calls, waits for the open ones, moves what is left, and stops the spool; all of it within
@@ -303,20 +318,6 @@ impl Target {
         transaction.commit().await?;
         Ok(new)
     }
-}
-
-/// Tells a file from another one of the same name.
-type FileId = (u64, u64);
-
-fn file_id(path: &Path) -> Result<FileId, StoreError> {
-    let metadata = std::fs::metadata(path).map_err(|error| StoreError::file("find", path, error))?;
-    #[cfg(unix)]
-    return Ok((
-        std::os::unix::fs::MetadataExt::dev(&metadata),
-        std::os::unix::fs::MetadataExt::ino(&metadata),
-    ));
-    #[cfg(not(unix))]
-    return Ok((0, u64::from(metadata.is_file())));
 }
 
 #[cfg(test)]

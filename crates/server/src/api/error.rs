@@ -108,11 +108,25 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Input<T> {
             .map_err(|error| Problem::new(id, error))?;
         // An empty body is an empty object, so that a request without options needs none.
         let bytes = if bytes.is_empty() { "{}".into() } else { bytes };
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let code = if error.is_data() { ErrorCode::InvalidField } else { ErrorCode::MalformedJson };
-            Problem::new(id, ApiError::new(code, format!("the body cannot be used: {error}")))
-        })
+        read(&bytes).map(Self).map_err(|error| Problem::new(id, error))
     }
+}
+
+/// A whole JSON text; an error names the field in which the fault is.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let refused = |error: &serde_json::Error| {
+        let code = if error.is_data() { ErrorCode::InvalidField } else { ErrorCode::MalformedJson };
+        ApiError::new(code, format!("the body cannot be used: {error}"))
+    };
+    let mut text = serde_json::Deserializer::from_slice(bytes);
+    let input = serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let refusal = refused(error.inner());
+        // Without steps the fault is in the body as a whole.
+        let field = error.path().iter().next().is_some() && error.inner().is_data();
+        if field { refusal.with_param(error.path().to_string()) } else { refusal }
+    })?;
+    text.end().map_err(|error| refused(&error))?;
+    Ok(input)
 }
 
 /// The id or name in the path.
@@ -152,4 +166,32 @@ pub(crate) fn time(id: RequestId, name: &str, text: &str) -> Result<steelyard_co
     steelyard_core::Timestamp::parse(text).map_err(|error| {
         Problem::new(id, ApiError::new(ErrorCode::InvalidField, format!("{name}: {error}")).with_param(name))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[expect(dead_code, reason = "only whether it can be read is of interest")]
+        name: String,
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let refused = |text: &str| {
+            let error = read::<Wanted>(text.as_bytes()).unwrap_err();
+            (error.code, error.param)
+        };
+        assert_eq!(refused(r#"{"name":7}"#), (ErrorCode::InvalidField, Some("name".to_owned())));
+        assert_eq!(refused("{}"), (ErrorCode::InvalidField, None));
+        assert_eq!(refused("7"), (ErrorCode::InvalidField, None));
+        assert_eq!(refused(r#"{"name":"#), (ErrorCode::MalformedJson, None));
+        assert_eq!(refused(r#"{"name":"a"} x"#), (ErrorCode::MalformedJson, None));
+        assert!(read::<Wanted>(br#"{"name":"a"} "#).is_ok());
+    }
 }

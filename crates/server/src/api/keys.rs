@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use steelyard_core::{ApiError, ErrorCode, ProjectId, RequestId};
+use steelyard_core::{ApiError, ErrorCode, ProjectId, RequestId, Timestamp};
 use steelyard_gateway::spec::Span;
 use steelyard_store::db::DEFAULT_PROJECT;
 use steelyard_store::repo::{Key, KeyChange, NewKey};
@@ -68,11 +68,7 @@ pub(super) async fn create(
     Input(input): Input<Create>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let db = app.control.db();
-    let expires_at = input.expires_at.map(|text| time(id, "expires_at", &text)).transpose()?;
-    if expires_at.is_some_and(|end| end <= app.gateway.clock().now()) {
-        let text = "expires_at lies in the past: the key could never be used";
-        return Err(Problem::new(id, ApiError::new(ErrorCode::InvalidField, text).with_param("expires_at")));
-    }
+    let expires_at = input.expires_at.map(|text| expiry(&app, id, &text)).transpose()?;
     let project = db
         .projects()
         .find(input.project.as_deref().unwrap_or(DEFAULT_PROJECT))
@@ -118,7 +114,7 @@ pub(super) async fn update(
     let expires_at = match input.expires_at {
         Change::Keep => None,
         Change::Clear => Some(None),
-        Change::Set(text) => Some(Some(time(id, "expires_at", &text)?)),
+        Change::Set(text) => Some(Some(expiry(&app, id, &text)?)),
     };
     let change = KeyChange { name: input.name, expires_at };
     let key = app.control.db().keys().update(key.id, &change).await.map_err(Problem::store(id))?;
@@ -150,6 +146,16 @@ pub(super) async fn revoke(
     app.control.db().keys().revoke(key.id).await.map_err(Problem::store(id))?;
     refresh(&app, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// When a key stops working: a time to come. To end a key now there is `DELETE`.
+fn expiry(app: &App, id: RequestId, text: &str) -> Result<Timestamp, Problem> {
+    let end = time(id, "expires_at", text)?;
+    if end <= app.gateway.clock().now() {
+        let text = "expires_at lies in the past: give a later time, or revoke the key to end it now";
+        return Err(Problem::new(id, ApiError::new(ErrorCode::InvalidField, text).with_param("expires_at")));
+    }
+    Ok(end)
 }
 
 /// By id, which is unique; or by name, within a project (`default` unless named).

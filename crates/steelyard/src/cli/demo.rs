@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use steelyard_dialect::chat::{Message, Part, Role};
 
 use super::chat::turn::{self, Answer, Tokens};
-use super::output::{print, print_piece, rows};
+use super::output::{Output, print, print_json, print_piece, rows};
 use super::{ledger, usage};
 use crate::client::Client;
 use crate::config::{Config, Sources};
@@ -35,7 +35,7 @@ pub struct DemoArgs {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Walks the main job.
-pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
+pub(super) async fn run(args: DemoArgs, output: Output) -> anyhow::Result<()> {
     let filter = std::env::var("STEELYARD_LOG").unwrap_or_else(|_| "warn".to_owned());
     crate::telemetry::init(&filter, crate::config::LogFormat::Auto)?;
     let folder = tempfile::Builder::new()
@@ -51,76 +51,99 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         watch: None,
     };
     let running = serve::start(options).await?;
-    let outcome = walk(&running, args.keep).await;
+    let outcome = walk(&running, args.keep, Stage { output }).await;
     running.stop().await;
     folder.close().context("the temporary folder cannot be removed")?;
     outcome
 }
 
-async fn walk(running: &Running, keep: bool) -> anyhow::Result<()> {
+/// Where the walk is shown: told to a person as it goes; to a program it is one document at the end.
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    output: Output,
+}
+
+impl Stage {
+    fn tell(self, text: impl std::fmt::Display) -> anyhow::Result<()> {
+        if self.output == Output::Table { print(text) } else { Ok(()) }
+    }
+
+    fn tell_piece(self, text: &str) -> anyhow::Result<()> {
+        if self.output == Output::Table { print_piece(text) } else { Ok(()) }
+    }
+}
+
+async fn walk(running: &Running, keep: bool, stage: Stage) -> anyhow::Result<()> {
     let base = format!("http://{}", running.addr);
     let admin = Client::new(&base, &running.admin_key)?;
-    print(format_args!("A server is running at {base}, on temporary data."))?;
+    stage.tell(format_args!("A server is running at {base}, on temporary data."))?;
 
     let key = admin.send(Method::POST, "/keys", &[], &json!({ "name": "demo" })).await?;
     let secret = key["secret"].as_str().context("the server made a key without a secret")?;
     let app = Client::new(&base, secret)?;
-    print(format_args!("A key is made for an application: {secret}\n"))?;
+    stage.tell(format_args!("A key is made for an application: {secret}\n"))?;
 
-    whole(&app).await?;
-    streamed(&app).await?;
-    tool_call(&app).await?;
-    bill(&admin).await?;
+    let calls = [whole(&app, stage).await?, streamed(&app, stage).await?, tool_call(&app, stage).await?];
+    let (entries, usage) = bill(&admin, stage).await?;
+    if stage.output == Output::Json {
+        print_json(&json!({
+            "url": base, "key": secret, "calls": calls, "entries": entries, "usage": usage,
+        }))?;
+    }
     if keep {
-        print(next_steps(&base, secret))?;
-        print("\nThe server keeps running until Ctrl-C.")?;
+        stage.tell(next_steps(&base, secret))?;
+        stage.tell("\nThe server keeps running until Ctrl-C.")?;
         tokio::signal::ctrl_c().await.context("Ctrl-C cannot be noticed")?;
         return Ok(());
     }
-    print(
+    stage.tell(
         "\nWhat to try next: start a server, make a key, and point any OpenAI client at it.\n\n  \
          steelyard serve\n  export STEELYARD_API_KEY=\"$(steelyard keys create my-app --quiet)\"",
     )?;
-    print(next_steps("http://127.0.0.1:7300", "$STEELYARD_API_KEY"))?;
-    print("\nOr leave this demo's server running, with its key filled in: steelyard demo --keep")
+    stage.tell(next_steps("http://127.0.0.1:7300", "$STEELYARD_API_KEY"))?;
+    stage.tell("\nOr leave this demo's server running, with its key filled in: steelyard demo --keep")
 }
 
 /// A whole answer.
-async fn whole(app: &Client) -> anyhow::Result<()> {
+async fn whole(app: &Client, stage: Stage) -> anyhow::Result<Value> {
     let prompt = "What are you?";
-    print(format_args!("1. A whole answer\n   > {prompt}"))?;
+    stage.tell(format_args!("1. A whole answer\n   > {prompt}"))?;
     let body = json!({ "model": "sandbox", "messages": [{ "role": "user", "content": prompt }] });
-    let (answer, cost) = call(app, &body).await?;
+    let (id, answer, cost) = call(app, &body).await?;
     let text = answer["choices"][0]["message"]["content"].as_str().unwrap_or_default();
-    print(format_args!("   < {}", text.replace('\n', "\n     ")))?;
+    stage.tell(format_args!("   < {}", text.replace('\n', "\n     ")))?;
     let usage = &answer["usage"];
-    print(format_args!(
+    stage.tell(format_args!(
         "     {} tokens in, {} out{cost}\n",
         usage["prompt_tokens"], usage["completion_tokens"]
-    ))
+    ))?;
+    Ok(json!({ "request_id": id, "prompt": prompt, "text": text, "stream": false }))
 }
 
 /// A streamed answer, shown as it comes.
-async fn streamed(app: &Client) -> anyhow::Result<()> {
+async fn streamed(app: &Client, stage: Stage) -> anyhow::Result<Value> {
     let prompt = "Say that again, piece by piece.";
-    print(format_args!("2. A streamed answer\n   > {prompt}"))?;
-    print_piece("   < ")?;
+    stage.tell(format_args!("2. A streamed answer\n   > {prompt}"))?;
+    stage.tell_piece("   < ")?;
     let message = Message { role: Role::User, content: vec![Part::text(prompt)], ..Message::default() };
     let mut answer = Answer::default();
     let mut pieces = 0_u32;
     turn::ask(app, "sandbox", &[message], &mut answer, &mut |text| {
         pieces += 1;
-        print_piece(&text.replace('\n', "\n     "))
+        stage.tell_piece(&text.replace('\n', "\n     "))
     })
     .await?;
     let tokens = answer.usage.as_ref().map_or_else(String::new, |usage| format!("{}, ", Tokens(usage)));
-    print(format_args!("\n     {tokens}in {pieces} pieces\n"))
+    stage.tell(format_args!("\n     {tokens}in {pieces} pieces\n"))?;
+    Ok(json!({
+        "request_id": answer.request_id, "prompt": prompt, "text": answer.text, "stream": true, "pieces": pieces,
+    }))
 }
 
 /// A call of a tool.
-async fn tool_call(app: &Client) -> anyhow::Result<()> {
+async fn tool_call(app: &Client, stage: Stage) -> anyhow::Result<Value> {
     let prompt = "Please call get_weather for Visby.";
-    print(format_args!("3. A tool call\n   > {prompt}"))?;
+    stage.tell(format_args!("3. A tool call\n   > {prompt}"))?;
     let body = json!({
         "model": "sandbox",
         "messages": [{ "role": "user", "content": prompt }],
@@ -134,7 +157,7 @@ async fn tool_call(app: &Client) -> anyhow::Result<()> {
             },
         } }],
     });
-    let (answer, cost) = call(app, &body).await?;
+    let (id, answer, cost) = call(app, &body).await?;
     let calls = answer["choices"][0]["message"]["tool_calls"].as_array().map_or(&[][..], Vec::as_slice);
     if calls.is_empty() {
         bail!("the sandbox did not call the tool: {answer}");
@@ -142,22 +165,23 @@ async fn tool_call(app: &Client) -> anyhow::Result<()> {
     for call in calls {
         let function = &call["function"];
         let text = |field: &str| function[field].as_str().unwrap_or_default().to_owned();
-        print(format_args!("   < {}({}){cost}", text("name"), text("arguments")))?;
+        stage.tell(format_args!("   < {}({}){cost}", text("name"), text("arguments")))?;
     }
-    Ok(())
+    Ok(json!({ "request_id": id, "prompt": prompt, "tool_calls": calls, "stream": false }))
 }
 
-/// A call that is not streamed; what it cost comes in a header.
-async fn call(app: &Client, body: &Value) -> anyhow::Result<(Value, String)> {
+/// A call that is not streamed: its id, its answer, and what it cost; the first and the last come in headers.
+async fn call(app: &Client, body: &Value) -> anyhow::Result<(String, Value, String)> {
     let response = app.open(app.request(Method::POST, "/v1/chat/completions").json(body)).await?;
-    let cost = response.headers().get("x-steelyard-cost-usd").and_then(|value| value.to_str().ok());
-    let cost = cost.map_or_else(String::new, |cost| format!(", ${cost}"));
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let id = header("x-steelyard-request-id").unwrap_or_default().to_owned();
+    let cost = header("x-steelyard-cost-usd").map_or_else(String::new, |cost| format!(", ${cost}"));
     let answer = response.json().await.map_err(|error| app.broken(&error))?;
-    Ok((answer, cost))
+    Ok((id, answer, cost))
 }
 
 /// The ledger and what it adds up to.
-async fn bill(admin: &Client) -> anyhow::Result<()> {
+async fn bill(admin: &Client, stage: Stage) -> anyhow::Result<(Value, Value)> {
     let end = tokio::time::Instant::now() + PATIENCE;
     let entries = loop {
         let entries = admin.get("/ledger/entries", &[]).await?;
@@ -169,12 +193,13 @@ async fn bill(admin: &Client) -> anyhow::Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    print("\nThe ledger (steelyard ledger)\n")?;
-    print(ledger::table(rows(&entries)))?;
+    stage.tell("\nThe ledger (steelyard ledger)\n")?;
+    stage.tell(ledger::table(rows(&entries)))?;
     let by = ["model".to_owned()];
     let sums = admin.get("/usage", &[("by", by.join(","))]).await?;
-    print("\nThe bill (steelyard usage --by model); the sandbox's price is nominal\n")?;
-    print(usage::bill(&sums, &by))
+    stage.tell("\nThe bill (steelyard usage --by model); the sandbox's price is nominal\n")?;
+    stage.tell(usage::bill(&sums, &by))?;
+    Ok((entries["data"].clone(), sums))
 }
 
 /// What works as printed once the key is set.

@@ -101,7 +101,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let output = cli.output;
     let done = match cli.command {
         Command::Serve(args) => many_threads(crate::serve::run(args)),
-        Command::Demo(args) => many_threads(demo::run(args)),
+        Command::Demo(args) => many_threads(demo::run(args, output)),
         Command::Chat(args) => one_thread(chat::run(args, output)),
         Command::Models(args) => one_thread(models::run(args, output)),
         Command::Channels(args) => one_thread(channels::run(args, output)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::client::{Client, Process, Purpose, find_key};
+use crate::client::{Client, Process, Purpose, base_of, find_key};
 use crate::config::{Flags, Sources};
 
 /// Which server, and where its admin key may be.
@@ -38,6 +38,8 @@ impl ServerArgs {
     }
 
     fn client(&self, purpose: Purpose) -> anyhow::Result<Client> {
+        // Before the key is looked for: where there is no server, a missing key is not the news.
+        base_of(&self.url)?;
         let flags = Flags { data_dir: self.data_dir.clone(), ..Flags::default() };
         let data_dir = Sources::of_process(flags).data_dir().map(|(path, _)| path);
         let key = find_key(purpose, &self.url, data_dir.as_deref(), &Process)?;

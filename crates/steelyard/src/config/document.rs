@@ -70,9 +70,36 @@ impl<'t> Document<'t> {
         into: &mut T,
         problems: &mut Vec<Problem>,
     ) {
-        match T::deserialize(ValueDeserializer::from(value.clone())) {
-            Ok(section) => *into = section,
-            Err(error) => problems.push(explain(self.text, &error)),
+        if let Some(section) = self.table(value, problems) {
+            *into = section;
+        }
+    }
+
+    /// A table; or none, with every field of it that cannot be read. The reader stops at its first fault: so each
+    /// field it stops at is named, taken away, and the rest is read again.
+    fn table<T: DeserializeOwned>(
+        &self,
+        value: &Spanned<DeValue<'t>>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<T> {
+        let mut value = value.clone();
+        let mut faultless = true;
+        loop {
+            let error = match T::deserialize(ValueDeserializer::from(value.clone())) {
+                Ok(table) => return faultless.then_some(table),
+                Err(error) => error,
+            };
+            // What is missing now may have been taken away.
+            if faultless || !error.message().starts_with("missing field ") {
+                problems.push(explain(self.text, &error));
+            }
+            faultless = false;
+            let at = error.span()?.start;
+            let DeValue::Table(fields) = value.get_mut() else { return None };
+            let wrong =
+                fields.iter().find(|(key, value)| key.span().contains(&at) || value.span().contains(&at));
+            let wrong = wrong.map(|(key, _)| key.get_ref().to_string())?;
+            fields.remove(wrong.as_str());
         }
     }
 
@@ -90,10 +117,7 @@ impl<'t> Document<'t> {
         };
         let mut list = Vec::new();
         for element in elements {
-            match T::deserialize(ValueDeserializer::from(element.clone())) {
-                Ok(element) => list.push(element),
-                Err(error) => problems.push(explain(self.text, &error)),
-            }
+            list.extend(self.table(element, problems));
         }
         list
     }

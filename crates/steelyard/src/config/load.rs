@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde_json::Value;
 use steelyard_gateway::spec::SecretRef;
 
 use super::check::{check, is_fatal};
 use super::document::Document;
 use super::environment::{self, Environment};
-use super::model::{Config, LogFormat};
+use super::model::{Config, LedgerConfig, LogFormat, ServerConfig};
 use super::origin::{Origin, Origins};
-use super::problem::{ConfigError, Problem};
+use super::problem::{ConfigError, Place, Problem};
 
 /// The file that is read when nobody names one.
 pub const DEFAULT_FILE: &str = "steelyard.toml";
@@ -98,8 +100,17 @@ pub struct Loaded {
     pub path: Option<PathBuf>,
     /// The data directory; none when not even a home is known.
     pub data_dir: Option<PathBuf>,
+    /// What is read at a start only, as the file has it: other layers may hide an edit of it.
+    at_start: AtStart,
     /// The file's bytes, by which a change is told.
     pub(crate) bytes: Option<Bytes>,
+}
+
+/// The sections that are read at a start only.
+#[derive(Debug, Clone, Serialize)]
+struct AtStart {
+    server: ServerConfig,
+    ledger: LedgerConfig,
 }
 
 /// The bytes of a file, which may hold secrets: they do not print themselves.
@@ -144,10 +155,10 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
     let mut origins = Origins::default();
     let text = match &bytes {
         Some(Bytes(bytes)) => Some(std::str::from_utf8(bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-            fail(vec![
-                Problem::error(format!("the file is not UTF-8: see line {line}")).help("save it as UTF-8"),
-            ])
+            // What comes before the fault is the same in both, so its place is too.
+            let at = error.valid_up_to();
+            let place = Place::of(&String::from_utf8_lossy(bytes), &(at..at + 1));
+            fail(vec![Problem::error("the file is not UTF-8").help("save it as UTF-8").at(Some(place))])
         })?),
         None => None,
     };
@@ -168,6 +179,7 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
         start_paths_at(&mut config, folder.parent().unwrap_or(&sources.directory));
     }
 
+    let at_start = AtStart { server: config.server.clone(), ledger: config.ledger.clone() };
     if let Some(listen) = sources.variable("STEELYARD_LISTEN") {
         listen.clone_into(&mut config.server.listen);
         origins.set("server.listen", Origin::Environment { name: "STEELYARD_LISTEN".to_owned() });
@@ -201,7 +213,7 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
         origins.set("data_dir", origin);
         path
     });
-    Ok(Loaded { config, origins, warnings: problems, path, data_dir, bytes })
+    Ok(Loaded { config, origins, warnings: problems, path, data_dir, at_start, bytes })
 }
 
 /// Relative paths in the file start at its folder, wherever the process was started.
@@ -219,6 +231,30 @@ fn start_paths_at(config: &mut Config, folder: &Path) {
 }
 
 impl Loaded {
+    /// What the file says differently from `started` and only a restart brings into force, by dotted name. A value that
+    /// another layer overrides is there too, with that layer: whoever edited it should know.
+    pub fn awaiting_restart(&self, started: &Self) -> Vec<String> {
+        // Both are plain data and have a JSON form.
+        let of = |loaded: &Self| serde_json::to_value(&loaded.at_start).unwrap_or_default();
+        let (now, then) = (of(self), of(started));
+        let mut names = Vec::new();
+        for section in ["server", "ledger"] {
+            for (field, value) in now[section].as_object().into_iter().flatten() {
+                if *value == then[section].get(field).cloned().unwrap_or(Value::Null) {
+                    continue;
+                }
+                let name = format!("{section}.{field}");
+                names.push(match self.origins.of(&name) {
+                    origin @ (Origin::Environment { .. } | Origin::Flag { .. }) => {
+                        format!("{name} (overridden: {origin})")
+                    }
+                    Origin::Default | Origin::BuiltIn | Origin::File { .. } => name,
+                });
+            }
+        }
+        names
+    }
+
     /// Sources for tests of what reads a configuration.
     #[cfg(test)]
     pub(crate) fn of(text: &str, environment: &[(&str, &str)]) -> Result<Self, ConfigError> {

@@ -24,13 +24,6 @@ pub struct Config {
     pub prices: Vec<PriceSpec>,
 }
 
-impl Config {
-    /// Whether what can change only at a start differs: the sections `server` and `ledger`.
-    pub fn needs_restart(&self, other: &Self) -> bool {
-        self.server != other.server || self.ledger != other.ledger
-    }
-}
-
 /// The listener, its limits, and the log. Changes take effect at the next start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -211,14 +204,5 @@ mod tests {
         for text in ["", "MiB", "1.5MiB", "-1", "99999999999GiB", "1TiBs"] {
             assert_eq!(ByteSize::parse(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_change_of_routes_needs_no_restart() {
-        let (old, mut new) = (Config::default(), Config::default());
-        new.channels.clear();
-        assert!(!old.needs_restart(&new));
-        new.server.max_body = ByteSize(1);
-        assert!(old.needs_restart(&new));
     }
 }

@@ -10,7 +10,7 @@ use super::model::Config;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "origin", rename_all = "snake_case")]
+#[serde(tag = "from", rename_all = "snake_case")]
 pub enum Origin {
     /// Nobody said anything.
     Default,
@@ -78,7 +78,6 @@ pub struct Explained {
     /// What it is; a secret is shown by its place only. None: not set.
     pub value: Option<String>,
     /// Where it came from.
-    #[serde(flatten)]
     pub origin: Origin,
 }
 
@@ -145,5 +144,22 @@ mod tests {
         assert_eq!(origins.of("channels.openai.timeouts.idle").to_string(), "environment, OPENAI_API_KEY");
         assert_eq!(origins.of("server.listen").to_string(), "flag, --listen");
         assert_eq!(origins.of("server.log").to_string(), "default");
+    }
+
+    #[test]
+    fn a_value_keeps_its_own_name_beside_that_of_its_origin() {
+        let row = Explained {
+            name: "channels.openai.name".into(),
+            value: Some("openai".into()),
+            origin: Origin::Environment { name: "OPENAI_API_KEY".into() },
+        };
+        assert_eq!(
+            serde_json::to_value(row).unwrap(),
+            serde_json::json!({
+                "name": "channels.openai.name",
+                "value": "openai",
+                "origin": { "from": "environment", "name": "OPENAI_API_KEY" },
+            })
+        );
     }
 }

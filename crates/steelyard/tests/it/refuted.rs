@@ -65,7 +65,10 @@ async fn what_the_sandbox_refuses_is_no_call() {
     refused(&admin.chat(&body).await, 400, "SY0002");
     let mut body = ask("sandbox");
     body["logit_bias"] = json!({ "50256": -100 });
-    let strict = admin.request(reqwest::Method::POST, "/v1/chat/completions").header("x-steelyard-strict", "true").json(&body);
+    let strict = admin
+        .request(reqwest::Method::POST, "/v1/chat/completions")
+        .header("x-steelyard-strict", "true")
+        .json(&body);
     refused(&admin.send(strict).await, 400, "SY0203");
     assert_eq!(server.settled_entries().await, [], "neither was dispatched");
     let answer = admin.chat(&body).await;
@@ -82,7 +85,9 @@ async fn the_limits_of_an_own_price_bound_the_hold() {
         .route("r", &["up/m"], "");
     let mut server = serve(&config).await;
     let client = server.admin();
-    let call = tokio::spawn(async move { client.open(client.request(reqwest::Method::POST, "/v1/chat/completions").json(&ask("r"))).await });
+    let call = tokio::spawn(async move {
+        client.open(client.request(reqwest::Method::POST, "/v1/chat/completions").json(&ask("r"))).await
+    });
     up.has_requests(1).await;
     server.kill().await;
     call.abort();
@@ -90,7 +95,10 @@ async fn the_limits_of_an_own_price_bound_the_hold() {
     let entry = server.only_entry().await;
     assert_eq!((entry.outcome.as_str(), entry.basis.as_deref()), ("unsettled", Some("hold")));
     let pico = entry.pico().expect("the worst case is known");
-    assert!((2_000_000_000..20_000_000_000).contains(&pico), "1000 tokens out and a short prompt, not {pico}");
+    assert!(
+        (2_000_000_000..20_000_000_000).contains(&pico),
+        "1000 tokens out and a short prompt, not {pico}"
+    );
 }
 
 #[tokio::test]

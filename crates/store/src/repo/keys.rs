@@ -186,7 +186,8 @@ impl<'a> Keys<'a> {
         Ok(key)
     }
 
-    /// Gives a live key a new secret. The one before it works for `grace` longer; any older one stops now.
+    /// Gives a live key a new secret. The one before it works for `grace` longer, and older ones work on to the
+    /// end that was promised for them. With no grace all of them stop now: that is how a leaked secret is ended.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] also for a revoked key.
@@ -195,12 +196,13 @@ impl<'a> Keys<'a> {
         let mut transaction = self.db.pool().begin_with(BEGIN_WRITE).await?;
         fetch_live(&mut transaction, id).await?;
         let key = id.as_bytes().as_slice();
-        sqlx::query("DELETE FROM key_secrets WHERE key = $1 AND (valid_until IS NOT NULL OR $2)")
+        sqlx::query("DELETE FROM key_secrets WHERE key = $1 AND ($2 OR valid_until <= $3)")
             .bind(key)
             .bind(grace.is_zero())
+            .bind(now.0)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("UPDATE key_secrets SET valid_until = $2 WHERE key = $1")
+        sqlx::query("UPDATE key_secrets SET valid_until = $2 WHERE key = $1 AND valid_until IS NULL")
             .bind(key)
             .bind(now.plus(grace).0)
             .execute(&mut *transaction)

@@ -139,7 +139,7 @@ fn json_or_null<K: Serialize + Ord, V: Serialize>(
     if fields.is_empty() { Ok(None) } else { serde_json::to_string(&fields).map(Some) }
 }
 
-/// Counts beyond 2⁶³ do not happen; should one, the sum stops there instead of turning negative.
+/// Counts beyond 2⁶³ do not happen; should a vendor claim one, the column says 2⁶³ - 1 and the record the claim.
 fn column(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -144,17 +144,100 @@ async fn a_rotated_secret_works_on_for_its_grace_and_no_longer() {
         [("app".to_owned(), false, Some(3_000_000)), ("app".to_owned(), true, None)]
     );
 
-    // Only the secret before the newest one has a grace.
+    // What was promised to the first secret holds after a second rotation, of either length.
     let (_, third) = keys.rotate(key.id, Duration::from_secs(9)).await.unwrap();
+    let ends: Vec<_> = fixture.active().await.into_iter().map(|(_, _, end)| end).collect();
+    assert_eq!(ends, [Some(3_000_000), Some(10_000_000), None]);
     let hashes: Vec<_> = keys.load_all().await.unwrap().into_iter().map(|secret| secret.hash).collect();
-    assert_eq!(hashes.len(), 2);
-    assert!(hashes.contains(&second.hash()) && hashes.contains(&third.hash()));
+    assert!([&first, &second, &third].iter().all(|secret| hashes.contains(&secret.hash())));
 
     fixture.set_time(10_000_000);
     assert_eq!(fixture.active().await, [("app".to_owned(), true, None)]);
     keys.rotate(key.id, Duration::ZERO).await.unwrap();
     assert_eq!(fixture.active().await, [("app".to_owned(), true, None)]);
     assert!(!keys.load_all().await.unwrap().iter().any(|secret| secret.hash == third.hash()));
+}
+
+#[tokio::test]
+async fn a_rotation_without_grace_ends_every_older_secret() {
+    let fixture = Fixture::new().await;
+    let keys = fixture.db.keys();
+    let (key, _) = fixture.key("app").await;
+    keys.rotate(key.id, Duration::from_hours(1)).await.unwrap();
+    keys.rotate(key.id, Duration::from_hours(1)).await.unwrap();
+    let (_, last) = keys.rotate(key.id, Duration::ZERO).await.unwrap();
+    let active = keys.load_all().await.unwrap();
+    assert_eq!((active.len(), active[0].hash, active[0].valid_until), (1, last.hash(), None));
+}
+
+#[tokio::test]
+async fn nothing_is_written_into_a_file_that_is_not_there_any_more() {
+    let fixture = Fixture::new().await;
+    let (keys, projects) = (fixture.db.keys(), fixture.db.projects());
+    let (key, _) = fixture.key("app").await;
+    // More than one idle connection, so that none of them is forgotten.
+    let (first, second) = tokio::join!(fixture.db.pool().acquire(), fixture.db.pool().acquire());
+    drop((first.unwrap(), second.unwrap()));
+    fixture.db.ping().await.unwrap();
+
+    let (here, away) = (fixture.dir.database(), fixture.dir.path().join("away.db"));
+    let copy = format!("VACUUM INTO '{}'", away.display());
+    rusqlite::Connection::open(&here).unwrap().execute_batch(&copy).unwrap();
+    std::fs::remove_file(&here).unwrap();
+    let new = NewKey { project: key.project, name: "lost".to_owned(), expires_at: None };
+    let told = [
+        fixture.db.ping().await.err(),
+        keys.create(&new).await.err(),
+        keys.update(key.id, &KeyChange::default()).await.err(),
+        keys.rotate(key.id, Duration::ZERO).await.err(),
+        keys.revoke(key.id).await.err(),
+        projects.create("lost").await.err(),
+        keys.load_all().await.err(),
+    ];
+    for error in told {
+        assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
+    }
+    assert!(!here.exists(), "a missing database is not made anew");
+
+    // A backup is put in its place: what is written from then on is in that file.
+    let _ = std::fs::remove_file(here.with_extension("db-wal"));
+    let _ = std::fs::remove_file(here.with_extension("db-shm"));
+    std::fs::rename(&away, &here).unwrap();
+    fixture.db.ping().await.unwrap();
+    let (kept, _) = fixture.key("kept").await;
+    fixture.db.close().await;
+    let again = Db::open(&fixture.dir, Durability::Process, Clock::System).await.unwrap();
+    assert_eq!(again.keys().get(kept.id).await.unwrap(), kept);
+    assert_eq!(again.keys().get(key.id).await.unwrap().revoked_at, None);
+}
+
+#[tokio::test]
+async fn a_file_put_over_the_open_one_is_taken_up_or_refused() {
+    let fixture = Fixture::new().await;
+    let (key, _) = fixture.key("app").await;
+    let (here, other) = (fixture.dir.database(), fixture.dir.path().join("other.db"));
+    let copy = format!("VACUUM INTO '{}'", other.display());
+    rusqlite::Connection::open(&here).unwrap().execute_batch(&copy).unwrap();
+    for end in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(here.with_extension(end));
+    }
+    std::fs::rename(&other, &here).unwrap();
+    let (_, secret) = fixture.db.keys().rotate(key.id, Duration::ZERO).await.unwrap();
+    let inside: Vec<u8> = rusqlite::Connection::open(&here)
+        .unwrap()
+        .query_row("SELECT hash FROM key_secrets", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(inside, secret.hash().as_bytes());
+
+    // Not a ledger of ours.
+    std::fs::write(&other, b"").unwrap();
+    for end in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(here.with_extension(end));
+    }
+    std::fs::rename(&other, &here).unwrap();
+    assert!(matches!(fixture.db.ping().await, Err(StoreError::Unavailable { .. })));
+    let told = fixture.db.keys().revoke(key.id).await;
+    assert!(matches!(told, Err(StoreError::Unavailable { .. })), "{told:?}");
 }
 
 #[test]

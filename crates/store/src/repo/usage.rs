@@ -218,7 +218,7 @@ pub(super) async fn sum(
         let class: UsageClass =
             class.parse().map_err(|error| StoreError::corrupt("a usage class in the ledger", error))?;
         if let Some(index) = place.get(&group(row, by)?) {
-            sums[*index].usage[class] = count(row, by.len() + 1)?;
+            sums[*index].usage[class] = units(row, by.len() + 1)?;
         }
     }
     Ok(sums)
@@ -242,15 +242,25 @@ fn group_by(query: &mut QueryBuilder<Sqlite>, columns: usize) {
     }
 }
 
+/// Where numbers are split to be summed, and where `amount_hi` and `amount_lo` are.
+const SPLIT: i128 = 1_000_000_000;
+
+/// A sum in two columns. In one, two absurd figures overflow the database's integers, and then no sum over them
+/// can be had ever again; halves overflow after 10⁹ rows.
+fn split_sum(number: &str) -> String {
+    let number = format!("CAST({number} AS BIGINT)");
+    format!("CAST(SUM({number} / {SPLIT}) AS BIGINT), CAST(SUM({number} % {SPLIT}) AS BIGINT)")
+}
+
 /// Calls, amounts and the classes that have a column.
 fn columns(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
     let mut query = select(by);
     query.push(
         "SUM(CASE WHEN adjusts IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN amount_hi IS NULL THEN 1 ELSE 0 END), \
-         CAST(SUM(amount_hi) AS BIGINT), CAST(SUM(amount_lo) AS BIGINT)",
+         CAST(SUM(amount_lo) AS BIGINT)",
     );
-    for class in USAGE_COLUMNS {
-        query.push(format_args!(", CAST(SUM({}) AS BIGINT)", class.name()));
+    for column in ["amount_hi"].into_iter().chain(USAGE_COLUMNS.map(UsageClass::name)) {
+        query.push(format_args!(", {}", split_sum(column)));
     }
     query.push(" FROM entries");
     filter.push(&mut query);
@@ -261,7 +271,7 @@ fn columns(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
 /// The classes that share a JSON column.
 fn others(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
     let mut query = select(by);
-    query.push(format_args!("other.key, CAST(SUM({OTHER_COUNT}) AS BIGINT) FROM entries, {OTHER_USAGE}"));
+    query.push(format_args!("other.key, {} FROM entries, {OTHER_USAGE}", split_sum(OTHER_COUNT)));
     filter.push(&mut query);
     query.push(" AND other_usage IS NOT NULL");
     group_by(&mut query, by.len() + 1);
@@ -272,14 +282,13 @@ fn read(row: &SqliteRow, by: &[Dimension]) -> Result<UsageRow, StoreError> {
     let first = by.len();
     let mut usage = Usage::ZERO;
     for (index, class) in USAGE_COLUMNS.into_iter().enumerate() {
-        usage[class] = count(row, first + 4 + index)?;
+        usage[class] = units(row, first + 5 + 2 * index)?;
     }
-    let part = |index: usize| row.try_get::<Option<i64>, _>(index).map(Option::unwrap_or_default);
     Ok(UsageRow {
         group: group(row, by)?,
         calls: count(row, first)?,
         unpriced: count(row, first + 1)?,
-        amount: Money::from_columns(part(first + 2)?, part(first + 3)?),
+        amount: Money::from_pico(whole(row, first + 3)? * SPLIT + i128::from(integer(row, first + 2)?)),
         usage,
     })
 }
@@ -288,8 +297,22 @@ fn group(row: &SqliteRow, by: &[Dimension]) -> Result<Vec<Option<String>>, Store
     by.iter().enumerate().map(|(index, dimension)| dimension.read(row, index)).collect()
 }
 
-/// A sum that is never negative; null (no entry) is zero.
+/// A sum; null (no entry) is zero.
+fn integer(row: &SqliteRow, index: usize) -> Result<i64, StoreError> {
+    Ok(row.try_get::<Option<i64>, _>(index)?.unwrap_or_default())
+}
+
+/// How many rows; never negative.
 fn count(row: &SqliteRow, index: usize) -> Result<u64, StoreError> {
-    let sum: Option<i64> = row.try_get(index)?;
-    Ok(u64::try_from(sum.unwrap_or_default()).unwrap_or(0))
+    Ok(u64::try_from(integer(row, index)?).unwrap_or_default())
+}
+
+/// The sum that [`split_sum`] made two columns of.
+fn whole(row: &SqliteRow, index: usize) -> Result<i128, StoreError> {
+    Ok(i128::from(integer(row, index)?) * SPLIT + i128::from(integer(row, index + 1)?))
+}
+
+/// Such a sum of units; what is more than 2⁶⁴ - 1 stops there.
+fn units(row: &SqliteRow, index: usize) -> Result<u64, StoreError> {
+    Ok(u64::try_from(whole(row, index)?.max(0)).unwrap_or(u64::MAX))
 }

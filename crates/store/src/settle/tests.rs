@@ -80,6 +80,7 @@ async fn a_locked_database_is_waited_for() {
     call_once(&spool).await.unwrap();
     eventually("the settler says so", || settler.health().failing.is_some()).await;
     assert!(settler.health().failing.unwrap().contains("locked"));
+    assert_eq!(settler.watch().health(), settler.health());
     call_once(&spool).await.unwrap();
     assert_eq!(spool.health().waiting, 2);
 
@@ -239,6 +240,41 @@ async fn sums_are_exact_beyond_64_bits() {
     let nobody = UsageFilter { principal: Some("nobody".to_owned()), ..UsageFilter::default() };
     assert_eq!(ledger.usage(&nobody, &[]).await.unwrap()[0].calls, 0);
     assert!(ledger.usage(&nobody, &[Dimension::Route]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn absurd_figures_do_not_end_the_sums() {
+    let house = House::new().await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let signed = i64::MAX.unsigned_abs();
+    // The most that an amount's columns hold.
+    let dear = Money::from_columns(i64::MAX, 999_999_999);
+    for count in [signed, signed, u64::MAX, 1_000_000_001] {
+        let open = intent();
+        let mut settled = entry(&open, dear.pico());
+        settled.attempts[0].usage =
+            [(UsageClass::Input, count), (UsageClass::AudioIn, count)].into_iter().collect();
+        spool.open(&open).await.unwrap().settle(settled).await.unwrap();
+    }
+    assert_eq!(settler.close(LONG).await, Left { calls: 0 });
+    assert_eq!(house.ledger().await[2].usage()[UsageClass::Input], u64::MAX);
+
+    let ledger = house.db.ledger();
+    let all = ledger.usage(&UsageFilter::default(), &[]).await.unwrap().remove(0);
+    assert_eq!((all.calls, all.amount), (4, Money::from_pico(4 * dear.pico())));
+    assert_eq!((all.usage[UsageClass::Input], all.usage[UsageClass::AudioIn]), (u64::MAX, u64::MAX));
+
+    // Beyond what one column sums, within what a count holds.
+    let connection = Connection::open(house.dir.database()).unwrap();
+    connection.execute("DELETE FROM entries WHERE seq > 2", []).unwrap();
+    // As an older version may have written it: more than 63 bits in the JSON.
+    let json = r#"{"audio_in": 18446744073709551615, "calls": 7}"#;
+    connection.execute("UPDATE entries SET other_usage = ?1 WHERE seq = 1", [json]).unwrap();
+    let all = ledger.usage(&UsageFilter::default(), &[Dimension::Route]).await.unwrap().remove(0);
+    let expected =
+        [(UsageClass::Input, 2 * signed), (UsageClass::AudioIn, 2 * signed), (UsageClass::Calls, 7)];
+    assert_eq!(all.usage, expected.into_iter().collect());
 }
 
 /// What can happen.

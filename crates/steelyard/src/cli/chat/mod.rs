@@ -4,7 +4,10 @@ mod command;
 mod conversation;
 pub(crate) mod turn;
 
+use std::fs::{File, Metadata};
 use std::io::{IsTerminal, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -18,7 +21,7 @@ use turn::{Answer, Printer};
 
 const AFTER: &str = "\
 Without a PROMPT: at a terminal a conversation begins (/help lists its commands, Ctrl-C stops an answer); otherwise \
-the prompt is read from stdin. The answer goes to stdout, tokens and cost go to stderr. The cost is looked up in the \
+the prompt is read from stdin. With a PROMPT stdin is not read. The answer goes to stdout, tokens and cost go to stderr. The cost is looked up in the \
 ledger, for which the admin key is needed.
 
 Examples:
@@ -49,7 +52,14 @@ pub(super) async fn run(args: ChatArgs, output: Output) -> anyhow::Result<()> {
     // The ledger is for administrators; others see tokens without a cost.
     let ledger = args.server.management().ok();
     let prompt = match args.prompt {
-        Some(prompt) => Some(prompt),
+        Some(prompt) => {
+            if is_piped_in() {
+                remark(
+                    "remark: stdin is not read, because a PROMPT is given; give that as --system to pipe the prompt in",
+                );
+            }
+            Some(prompt)
+        }
         None if std::io::stdin().is_terminal() => None,
         None => Some(read_stdin()?),
     };
@@ -66,6 +76,18 @@ pub(super) async fn run(args: ChatArgs, output: Output) -> anyhow::Result<()> {
         None if output == Output::Json => bail!("a conversation has no JSON form: give a PROMPT"),
         None => conversation::talk(client, ledger, model, system).await,
     }
+}
+
+/// Whether something seems to wait on stdin. Nothing is read to find out: the other end of a pipe may stay open for
+/// good, and what stands there may be meant for whoever called.
+fn is_piped_in() -> bool {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    stdin.and_then(|file| file.metadata()).is_ok_and(|what| may_hold_text(&what))
+}
+
+/// A pipe, or a file with something in it; `/dev/null` and a terminal are neither.
+fn may_hold_text(what: &Metadata) -> bool {
+    what.file_type().is_fifo() || (what.is_file() && what.len() > 0)
 }
 
 fn read_stdin() -> anyhow::Result<String> {
@@ -123,4 +145,21 @@ async fn once(
     }
     remark(turn::summary(&model, answer.usage.as_ref(), cost));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_hold_text_is_remarked_on() {
+        let of = |file: File| may_hold_text(&file.metadata().unwrap());
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert!(of(File::from(std::os::fd::OwnedFd::from(reader))), "a pipe");
+        assert!(!of(File::open("/dev/null").unwrap()), "nothing");
+        let mut file = tempfile::tempfile().unwrap();
+        assert!(!of(file.try_clone().unwrap()), "an empty file");
+        std::io::Write::write_all(&mut file, b"x").unwrap();
+        assert!(of(file), "a file");
+    }
 }

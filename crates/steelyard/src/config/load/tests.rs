@@ -282,7 +282,9 @@ fn a_file_that_was_named_must_be_there() {
     let error = Config::load(&sources).unwrap_err().to_string();
     assert!(error.contains("absent.toml cannot be read") && error.contains("named by --config"), "{error}");
     std::fs::write(folder.path().join("absent.toml"), b"[server]\nlisten = \"\xff\"\n").unwrap();
-    assert!(Config::load(&sources).unwrap_err().to_string().contains("not UTF-8: see line 2"));
+    let error = Config::load(&sources).unwrap_err();
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines, ["absent.toml:2:11: the file is not UTF-8; save it as UTF-8"], "{error}");
 }
 
 #[test]
@@ -314,4 +316,32 @@ fn a_variable_of_the_environment_that_cannot_be_used_has_no_line() {
 fn notes_are_no_errors() {
     let loaded = Loaded::of("", &[("ANTHROPIC_API_KEY", "x")]).unwrap();
     assert_eq!(loaded.warnings[0].severity, Severity::Note);
+}
+
+#[test]
+fn what_only_a_restart_brings_is_named_even_under_another_layer() {
+    let load = |text: &str| Loaded::of(text, &[("STEELYARD_LISTEN", "2.2.2.2:2")]).unwrap();
+    let started = load("[server]\nlisten = \"1.1.1.1:1\"\n");
+    let edited = load(
+        "[server]\nlisten = \"1.1.1.1:9\"\nmax_body = 5\n[ledger]\ncapacity = 7\n[[routes]]\nname = \"r\"\ntargets = [{ channel = \"sandbox\", model = \"m\" }]\n",
+    );
+    assert_eq!(edited.config.server.listen, started.config.server.listen, "the environment hides the edit");
+    let mut names = edited.awaiting_restart(&started);
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["ledger.capacity", "server.listen (overridden: environment, STEELYARD_LISTEN)", "server.max_body"]
+    );
+    assert_eq!(started.awaiting_restart(&started), Vec::<String>::new());
+}
+
+#[test]
+fn every_field_of_a_section_that_cannot_be_read_is_shown_at_once() {
+    let shown = refused(
+        "[server]\nlisten = 5\nmax_body = \"lots\"\nlgo = \"info\"\n[[channels]]\nname = 5\nprovider = \"opnai\"\napi_kee = \"x\"\n",
+    );
+    for at in [":2:10", ":3:12", ":4:1", ":6:8", ":7:12", ":8:1"] {
+        assert!(shown.contains(&format!("steelyard.toml{at}")), "{at}: {shown}");
+    }
+    assert_eq!(shown.matches("error: ").count(), 6, "no echo of a field that was named already: {shown}");
 }
