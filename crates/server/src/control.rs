@@ -10,6 +10,7 @@ use steelyard_gateway::Gateway;
 use steelyard_gateway::snapshot::{Inputs, KeyRecord, Snapshot, SnapshotError};
 use steelyard_gateway::spec::{ChannelSpec, PriceSpec, RouteSpec};
 use steelyard_store::db::DEFAULT_PROJECT;
+use steelyard_store::settle::SettlerWatch;
 use steelyard_store::{Db, Secret, Spool, StoreError};
 use tokio::sync::Mutex;
 
@@ -38,7 +39,7 @@ pub enum ControlError {
 /// Reads declarations and keys, and keeps the gateway's snapshot equal to them.
 pub struct Control {
     db: Db,
-    spool: Option<Spool>,
+    books: Option<Books>,
     gateway: Arc<Gateway>,
     admin: KeyRecord,
     catalog: Arc<Catalog>,
@@ -48,6 +49,15 @@ pub struct Control {
     stale: AtomicBool,
 }
 
+/// What keeps the ledger, to be asked how it is doing.
+#[derive(Debug, Clone)]
+pub struct Books {
+    /// Where records become durable.
+    pub spool: Spool,
+    /// What moves them into the database.
+    pub settler: SettlerWatch,
+}
+
 /// How the parts that calls depend on are doing.
 #[derive(Debug, Clone, Copy)]
 pub struct Health {
@@ -55,7 +65,7 @@ pub struct Health {
     pub spool_writes: bool,
     /// Records that wait to be moved into the ledger.
     pub spool_waiting: u64,
-    /// Whether the database answers.
+    /// Whether the database answers, and takes entries.
     pub database: bool,
 }
 
@@ -71,16 +81,16 @@ impl Control {
         Ok(Snapshot::build(&inputs(db, &admin, declared).await?, Arc::clone(catalog), None)?)
     }
 
-    /// The control plane of a running gateway. Without a spool (the bench) its health is taken for good.
+    /// The control plane of a running gateway. Without books (the bench) their health is taken for good.
     pub async fn new(
         db: Db,
-        spool: Option<Spool>,
+        books: Option<Books>,
         gateway: Arc<Gateway>,
         admin: &Secret,
         catalog: Arc<Catalog>,
     ) -> Result<Self, StoreError> {
         let admin = admin_record(&db, admin).await?;
-        Ok(Self { db, spool, gateway, admin, catalog, change: Mutex::new(()), stale: AtomicBool::new(false) })
+        Ok(Self { db, books, gateway, admin, catalog, change: Mutex::new(()), stale: AtomicBool::new(false) })
     }
 
     /// Puts other declarations into force, whole or not at all.
@@ -119,16 +129,18 @@ impl Control {
 
     /// How the parts that calls depend on are doing.
     pub async fn health(&self) -> Health {
+        let books = self.books.as_ref();
+        let moves = books.is_none_or(|books| books.settler.health().failing.is_none());
         Health {
-            spool_writes: self.spool.as_ref().is_none_or(|spool| spool.health().failing.is_none()),
+            spool_writes: books.is_none_or(|books| books.spool.health().failing.is_none()),
             spool_waiting: self.spool_waiting(),
-            database: self.db.ping().await.is_ok(),
+            database: moves && self.db.ping().await.is_ok(),
         }
     }
 
     /// Records that wait to be moved into the ledger.
     pub fn spool_waiting(&self) -> u64 {
-        self.spool.as_ref().map_or(0, |spool| spool.health().waiting)
+        self.books.as_ref().map_or(0, |books| books.spool.health().waiting)
     }
 }
 

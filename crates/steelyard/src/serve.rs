@@ -10,7 +10,7 @@ use steelyard_billing::Catalog;
 use steelyard_core::Clock;
 use steelyard_core::port::Ledger;
 use steelyard_gateway::{Gateway, install_tls_provider};
-use steelyard_server::control::{Control, Declared};
+use steelyard_server::control::{Books, Control, Declared};
 use steelyard_server::listen::{self, ConnectionLimits};
 use steelyard_server::{App, Drain, Limits, install_recorder};
 use steelyard_store::{DataDir, Db, Secret, Settler, Spool, SpoolOptions};
@@ -85,12 +85,13 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let db = Db::open(&dir, durability, clock.clone()).await?;
     let (admin, admin_key_from) = admin_key(&dir)?;
 
-    let (ledger, spool, settler): (Arc<dyn Ledger>, _, _) = if let Some(ledger) = ledger {
+    let (ledger, books, settler): (Arc<dyn Ledger>, _, _) = if let Some(ledger) = ledger {
         (ledger, None, None)
     } else {
         let spool = open_spool(&dir, SpoolOptions { durability, capacity: ledger_config.capacity }, &clock)?;
         let settler = Settler::start(&db, &spool)?;
-        (Arc::new(spool.clone()), Some(spool), Some(settler))
+        let ledger = Arc::new(spool.clone());
+        (ledger, Some(Books { spool, settler: settler.watch() }), Some(settler))
     };
 
     let catalog = Arc::new(Catalog::builtin()?);
@@ -98,7 +99,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let declared = declared(&loaded.config);
     let snapshot = Control::first_snapshot(&db, &admin, &declared, &catalog).await?;
     let gateway = Gateway::new(snapshot, ledger, clock);
-    let control = Control::new(db.clone(), spool, Arc::clone(&gateway), &admin, catalog).await?;
+    let control = Control::new(db.clone(), books, Arc::clone(&gateway), &admin, catalog).await?;
     let app = Arc::new(App {
         gateway,
         control,
