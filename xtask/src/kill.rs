@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Repeats the chances of an earlier run; the moments at which processes run differ all the same.
     #[arg(long)]
     seed: Option<u64>,
+    /// Keeps the ledger in this database, an empty one of PostgreSQL, instead of SQLite.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
     /// Test this binary instead of building one.
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -67,7 +70,7 @@ impl Options {
         };
         let seed = self.seed.unwrap_or_else(|| Clock::System.now().0.unsigned_abs());
         println!("seed {seed}: repeat with --seed {seed}");
-        let mut trial = Trial::begin(&binary, seed, self.clients).await?;
+        let mut trial = Trial::begin(&binary, seed, self.clients, self.store.as_deref()).await?;
         let result = trial.go(self.rounds).await;
         let violations = trial.violations();
         if result.is_err() || !violations.is_empty() {
@@ -109,14 +112,14 @@ struct Trial {
 }
 
 impl Trial {
-    async fn begin(binary: &Path, seed: u64, clients: usize) -> Result<Self> {
+    async fn begin(binary: &Path, seed: u64, clients: usize, store: Option<&str>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("steelyard-kill-").tempdir()?;
         let upstream = Upstream::start().await?;
         let setup = Setup {
             program: binary.to_owned(),
             under: Vec::new(),
             folder: folder.path().to_owned(),
-            configuration: configuration(&upstream, clients),
+            configuration: configuration(&upstream, clients, store),
             core: None,
         };
         let server = setup.start().await?;
@@ -319,9 +322,11 @@ fn ends(calls: &[Call]) -> String {
 }
 
 /// Every client has a route of its own on each lane, so that an entry tells whose call it was.
-fn configuration(upstream: &Upstream, clients: usize) -> String {
+fn configuration(upstream: &Upstream, clients: usize, store: Option<&str>) -> String {
     let base = format!("base_url = \"http://{}/v1\"", upstream.address);
-    let mut text = format!(
+    let mut text = store.map_or_else(String::new, |url| format!("[store]\nurl = \"{url}\"\n\n"));
+    let _ = write!(
+        text,
         "[[channels]]\nname = \"up\"\nprovider = \"compatible\"\n{base}\n\n\
          [[channels]]\nname = \"faulty\"\nprovider = \"compatible\"\n{base}\n\n\
          [[channels]]\nname = \"sandbox\"\nprovider = \"sandbox\"\n\n"

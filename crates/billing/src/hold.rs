@@ -27,6 +27,8 @@ pub struct CallBound {
     pub media: u64,
     /// Whether the prompt holds something whose size cannot be known here: a URL, a file id, an earlier response.
     pub unknowable: bool,
+    /// Whether the vendor may run tools of its own, each use of which may have a price.
+    pub hosted_tools: bool,
     /// The most tokens of one answer that the caller allows, reasoning included; zero where there is no answer
     /// to generate (embeddings).
     pub output_cap: Option<u64>,
@@ -103,15 +105,21 @@ fn is_media(class: UsageClass) -> bool {
 
 impl PriceVersion {
     /// The most that a call within `bound` can cost, at whatever tier and in whatever geography it is served.
-    /// None if its size has no bound, or its input or output no price. Tools that the vendor runs and charges
-    /// by use (web search, maps) are not part of it.
+    /// None if its size has no bound, its input or output no price, or if the vendor may run tools as often as it
+    /// likes whose every use has a price.
     pub fn worst_case(&self, bound: &CallBound) -> Option<Money> {
+        if bound.hosted_tools && self.charges_tools() {
+            return None;
+        }
         let prompt = bound.prompt_tokens()?;
         self.ceiling(prompt).worst_case(bound, prompt)
     }
 
     /// The most that a call within `bound` can cost if the vendor is known to serve it at `tier` in `geo`.
     pub fn worst_case_at(&self, bound: &CallBound, tier: &str, geo: &str) -> Option<Money> {
+        if bound.hosted_tools && self.charges_tools() {
+            return None;
+        }
         let prompt = bound.prompt_tokens()?;
         Ceiling::of(self, &self.places(tier, geo, prompt)).worst_case(bound, prompt)
     }

@@ -340,6 +340,12 @@ impl PriceVersion {
         })
     }
 
+    /// Whether single uses of the vendor's own tools have a price.
+    pub(crate) fn charges_tools(&self) -> bool {
+        let tool = |class| matches!(class, UsageClass::WebSearch | UsageClass::MapsGrounding);
+        self.prices.iter().any(|(class, _)| tool(*class))
+    }
+
     fn row_prices(&self, row: Row) -> &[(UsageClass, UnitPrice)] {
         &self.prices[usize::from(row.start)..usize::from(row.end)]
     }

@@ -95,6 +95,12 @@ codes! {
     ExpiredKey = "SY0103" Unauthenticated "expired_api_key",
     /// Only the admin key may do this.
     AdminOnly = "SY0104" Forbidden "insufficient_permissions",
+    /// The header of an AWS signature cannot be read, or says too little.
+    IncompleteSignature = "SY0105" Unauthenticated "incomplete_signature",
+    /// The AWS signature is not that of this request with this secret.
+    SignatureMismatch = "SY0106" Unauthenticated "invalid_signature",
+    /// The AWS signature was made too long ago, or in the future.
+    SignatureExpired = "SY0107" Unauthenticated "expired_signature",
 
     /// No route, offer or model by that name.
     UnknownModel = "SY0201" NotFound "model_not_found",
@@ -121,6 +127,8 @@ codes! {
     UpstreamRefused = "SY0308" InvalidRequest "upstream_refused",
     /// Every target has failed so often that it is not tried for a while.
     CircuitOpen = "SY0309" Unavailable "no_healthy_target",
+    /// The prompt is longer than the vendor's model takes.
+    ContextTooLong = "SY0310" InvalidRequest "context_length_exceeded",
 
     /// The ledger cannot take a record, so no call is made.
     LedgerUnavailable = "SY0401" Unavailable "ledger_unavailable",

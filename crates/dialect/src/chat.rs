@@ -1,10 +1,13 @@
 //! The canonical chat model: what every dialect is decoded into and encoded from.
 //!
 //! A superset of the wires that are spoken, not of those that might be. Values that nobody interprets are
-//! carried as [`Json`]; members without a name of their own are kept in `extra`.
+//! carried as [`Json`]; members without a name of their own are kept in `extra`. What only one wire can say
+//! ([`Part::Foreign`], [`ToolKind::Foreign`], `extra`) goes back to that wire as it came, and is a loss on any other.
 
 use serde::{Deserialize, Serialize};
 use steelyard_core::Usage;
+
+use crate::dialect::Dialect;
 
 pub use crate::json::{Extra, Json};
 
@@ -29,7 +32,9 @@ pub struct ChatRequest {
     pub temperature: Option<f64>,
     /// Nucleus, 0 to 1.
     pub top_p: Option<f64>,
-    /// Texts that end the answer; at most four.
+    /// How many of the likeliest tokens to choose from.
+    pub top_k: Option<u64>,
+    /// Texts that end the answer.
     pub stop: Vec<String>,
     /// How many answers, 1 to 128.
     pub choices: Option<u64>,
@@ -51,8 +56,10 @@ pub struct ChatRequest {
     pub safety_identifier: Option<String>,
     /// Labels the vendor stores with the call.
     pub metadata: Option<Json>,
-    /// How hard to think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, or a vendor's own word.
+    /// How hard to think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`, or a vendor's own word.
     pub reasoning_effort: Option<String>,
+    /// Whether and how to think, where the wire has a switch for it.
+    pub thinking: Option<Thinking>,
     /// How much to say: `low`, `medium`, `high`.
     pub verbosity: Option<String>,
     /// `auto`, `default`, `flex`, `scale`, `priority`, or a vendor's own word.
@@ -77,8 +84,32 @@ pub struct ChatRequest {
     pub prompt_cache_key: Option<String>,
     /// How long the vendor's cache keeps the prefix.
     pub prompt_cache_retention: Option<String>,
-    /// Members without a name above.
+    /// Who wrote `extra`; none if nobody's wire brought the request.
+    pub origin: Option<Dialect>,
+    /// Members without a name above, in the words of `origin`.
     pub extra: Extra,
+}
+
+/// Whether and how to think.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thinking {
+    /// Whether, and for how long.
+    pub mode: ThinkingMode,
+    /// How much of it is shown: `summarized`, `omitted`, or a vendor's own word.
+    pub display: Option<String>,
+}
+
+/// Whether to think, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThinkingMode {
+    /// Not at all.
+    Disabled,
+    /// As long as the model sees fit.
+    Adaptive,
+    /// Between tool calls alone.
+    BetweenTools,
+    /// For at most so many tokens.
+    Budget(u64),
 }
 
 /// Who speaks.
@@ -117,6 +148,8 @@ pub enum Part {
     Text {
         /// The text.
         text: String,
+        /// Where it comes from.
+        citations: Vec<Citation>,
         /// Members without a name above.
         extra: Extra,
     },
@@ -143,8 +176,23 @@ pub enum Part {
     File {
         /// Where it is.
         source: FileSource,
-        /// Its name.
+        /// Its name, or its title.
         filename: Option<String>,
+        /// What the model should know of it beside its text.
+        context: Option<String>,
+        /// Whether the answer may cite it.
+        citations: bool,
+    },
+    /// A result of the caller's own search, which the answer may cite.
+    SearchResult {
+        /// Where it was found.
+        source: String,
+        /// Its title.
+        title: String,
+        /// Its texts.
+        content: Vec<Part>,
+        /// Whether the answer may cite it.
+        citations: bool,
     },
     /// The model declined.
     Refusal {
@@ -153,20 +201,115 @@ pub enum Part {
     },
     /// What the model thought.
     Reasoning {
-        /// The text.
+        /// The text; empty where the vendor shows none.
         text: String,
+        /// The vendor's proof that it is unchanged. Only Claude's are known so far, the same on each of its wires.
+        signature: Option<String>,
+    },
+    /// What the model thought and its vendor hides.
+    RedactedReasoning {
+        /// As the vendor wrote it.
+        data: String,
     },
     /// The model calls a tool.
     ToolCall(ToolCall),
     /// The answer to a tool call.
     ToolResult(ToolResult),
+    /// Structured content of a tool result.
+    Json(Json),
+    /// The vendor caches everything up to here; stands after what it covers.
+    CacheMark(CacheTtl),
+    /// What only one wire has a word for.
+    Foreign {
+        /// Which.
+        dialect: Dialect,
+        /// The word.
+        kind: String,
+        /// The whole block as it was written.
+        block: Json,
+    },
 }
 
 impl Part {
     /// Plain text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self::Text { text: text.into(), extra: Extra::new() }
+        Self::Text { text: text.into(), citations: Vec::new(), extra: Extra::new() }
     }
+
+    /// Reasoning without a signature.
+    pub fn reasoning(text: impl Into<String>) -> Self {
+        Self::Reasoning { text: text.into(), signature: None }
+    }
+}
+
+/// How long a vendor's cache keeps a prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheTtl {
+    /// Five minutes, the usual.
+    FiveMinutes,
+    /// An hour.
+    OneHour,
+}
+
+/// Where a text comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Citation {
+    /// The title of the source.
+    pub title: Option<String>,
+    /// The words of the source.
+    pub cited_text: Option<String>,
+    /// Where in it.
+    pub place: CitationPlace,
+}
+
+/// Where in a source. Documents are counted from 0 over the request; ends are exclusive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CitationPlace {
+    /// A page on the web.
+    Web {
+        /// Its address.
+        url: String,
+        /// The vendor's own reference, which it wants back.
+        encrypted_index: Option<String>,
+    },
+    /// Characters of a document.
+    Characters {
+        /// Which document.
+        document: u64,
+        /// The first.
+        start: u64,
+        /// The one after the last.
+        end: u64,
+    },
+    /// Pages of a document, from 1.
+    Pages {
+        /// Which document.
+        document: u64,
+        /// The first.
+        start: u64,
+        /// The one after the last.
+        end: u64,
+    },
+    /// Blocks of a document.
+    Blocks {
+        /// Which document.
+        document: u64,
+        /// The first.
+        start: u64,
+        /// The one after the last.
+        end: u64,
+    },
+    /// Blocks of a search result.
+    SearchResult {
+        /// Where it was found.
+        source: Option<String>,
+        /// Which search result.
+        result: u64,
+        /// The first block.
+        start: u64,
+        /// The one after the last.
+        end: u64,
+    },
 }
 
 /// Where a picture is.
@@ -181,13 +324,17 @@ pub enum Media {
         /// Base64, checked.
         data: String,
     },
+    /// In the vendor's file store.
+    Id(String),
 }
 
 /// Where a document is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum FileSource {
     /// In the vendor's file store.
     Id(String),
+    /// Somewhere on the network.
+    Url(String),
     /// In the request.
     Inline {
         /// `application/pdf`; none if the client did not say.
@@ -195,6 +342,10 @@ pub enum FileSource {
         /// Base64, checked.
         data: String,
     },
+    /// In the request, as text.
+    Text(String),
+    /// In the request, in pieces that the answer may cite.
+    Parts(Vec<Part>),
 }
 
 /// The model calls a tool.
@@ -237,6 +388,10 @@ pub struct Tool {
     pub description: Option<String>,
     /// What it takes.
     pub kind: ToolKind,
+    /// The vendor caches the tools up to this one.
+    pub cache: Option<CacheTtl>,
+    /// Members without a name above.
+    pub extra: Extra,
 }
 
 /// What a tool takes.
@@ -253,6 +408,15 @@ pub enum ToolKind {
     Custom {
         /// The grammar.
         format: Option<Json>,
+    },
+    /// A tool that the vendor defines, and may run itself.
+    Foreign {
+        /// On which wire.
+        dialect: Dialect,
+        /// Its type there (`web_search_20250305`).
+        kind: String,
+        /// The whole definition as it was written.
+        definition: Json,
     },
 }
 
@@ -331,14 +495,26 @@ pub struct Choice {
 /// Why the model stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FinishReason {
-    /// It was done, or met a stop text.
+    /// It was done.
     Stop,
-    /// The cap on tokens, or the context window.
+    /// It met a stop text; which one, if the vendor says. Wires without a word for it say that it was done.
+    StopSequence(Option<String>),
+    /// The cap on tokens.
     Length,
+    /// The context window is full.
+    ContextWindow,
     /// It waits for tool results.
     ToolCalls,
     /// A filter of the vendor.
     ContentFilter,
+    /// The model declined.
+    Refusal,
+    /// A guardrail that the caller asked for.
+    Guardrail,
+    /// The vendor pauses a long turn; it goes on when the answer is sent back.
+    Paused,
+    /// The model wrote a tool call that cannot be read.
+    MalformedToolCall,
     /// A vendor's own word.
     Other(String),
 }

@@ -5,17 +5,22 @@ use http::StatusCode;
 use steelyard_core::{ApiError, RequestId};
 
 use crate::chat::{ChatRequest, ChatResponse};
-use crate::error::{Loss, WireError};
+use crate::error::{Loss, UpstreamFault, WireError};
 use crate::event::StreamEvent;
 use crate::facts::ReplyFacts;
-use crate::openai_chat;
-use crate::peek::Peek;
+use crate::peek::{Outside, Peek};
+use crate::tap::StreamTap;
+use crate::{anthropic, bedrock, openai_chat};
 
 /// A wire that clients and vendors speak.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// OpenAI Chat Completions.
     OpenAiChat,
+    /// Anthropic Messages.
+    AnthropicMessages,
+    /// Amazon Bedrock's Converse.
+    BedrockConverse,
 }
 
 /// What a reply must say that the vendor's answer does not know: the client's own view of the call.
@@ -29,6 +34,19 @@ pub struct ReplyContext {
     pub created: i64,
     /// Whether the client of a stream asked for usage.
     pub include_usage: bool,
+    /// How long the answer took, in milliseconds; of a stream it is known at its end.
+    pub elapsed_ms: u64,
+}
+
+/// What a request must fit: the vendor's side of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The model as the vendor calls it.
+    pub model: &'a str,
+    /// Its largest answer in tokens, if that is known.
+    pub max_output: Option<u64>,
+    /// Whether it is a server that speaks the wire and not the vendor whose wire it is.
+    pub compatible: bool,
 }
 
 impl Dialect {
@@ -36,29 +54,37 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAiChat => "openai_chat",
+            Self::AnthropicMessages => "anthropic_messages",
+            Self::BedrockConverse => "bedrock_converse",
         }
     }
 
     /// One borrowed pass over a request for what the relay must know; the messages are not decoded.
     ///
     /// Errors are the caller's: `SY0001` not JSON, `SY0002` a wrong or repeated field, `SY0003` one is missing.
-    pub fn peek(self, body: &[u8]) -> Result<Peek<'_>, ApiError> {
+    pub fn peek<'a>(self, body: &'a [u8], outside: &Outside<'a>) -> Result<Peek<'a>, ApiError> {
         match self {
             Self::OpenAiChat => openai_chat::peek::peek(body),
+            Self::AnthropicMessages => anthropic::peek::peek(body, outside),
+            Self::BedrockConverse => bedrock::peek::peek(body, outside),
         }
     }
 
     /// A client's request in the canonical model. Errors are the caller's and name the field at fault.
-    pub fn decode_request(self, body: &[u8]) -> Result<ChatRequest, ApiError> {
+    pub fn decode_request(self, body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
         match self {
             Self::OpenAiChat => openai_chat::request::decode::decode(body),
+            Self::AnthropicMessages => anthropic::request::decode::decode(body, outside),
+            Self::BedrockConverse => bedrock::request::decode::decode(body, outside),
         }
     }
 
     /// A request for a vendor that speaks this dialect, and what could not be expressed in it.
-    pub fn encode_request(self, request: &ChatRequest) -> (Bytes, Vec<Loss>) {
+    pub fn encode_request(self, request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
         match self {
-            Self::OpenAiChat => openai_chat::request::encode::encode(request),
+            Self::OpenAiChat => openai_chat::request::encode::encode(request, target),
+            Self::AnthropicMessages => anthropic::request::encode::encode(request, target),
+            Self::BedrockConverse => bedrock::request::encode::encode(request, target),
         }
     }
 
@@ -66,6 +92,8 @@ impl Dialect {
     pub fn decode_response(self, body: &[u8]) -> Result<ChatResponse, WireError> {
         match self {
             Self::OpenAiChat => openai_chat::reply::decode(body),
+            Self::AnthropicMessages => anthropic::reply::decode(body),
+            Self::BedrockConverse => bedrock::reply::decode(body),
         }
     }
 
@@ -73,6 +101,8 @@ impl Dialect {
     pub fn encode_response(self, response: &ChatResponse, context: &ReplyContext) -> Bytes {
         match self {
             Self::OpenAiChat => openai_chat::reply::encode(response, context),
+            Self::AnthropicMessages => anthropic::reply::encode(response, context),
+            Self::BedrockConverse => bedrock::reply::encode(response, context),
         }
     }
 
@@ -80,6 +110,8 @@ impl Dialect {
     pub fn stream_decoder(self) -> StreamDecoder {
         match self {
             Self::OpenAiChat => StreamDecoder::OpenAiChat(Box::default()),
+            Self::AnthropicMessages => StreamDecoder::AnthropicMessages(Box::default()),
+            Self::BedrockConverse => StreamDecoder::BedrockConverse(Box::default()),
         }
     }
 
@@ -89,6 +121,56 @@ impl Dialect {
             Self::OpenAiChat => {
                 StreamEncoder::OpenAiChat(Box::new(openai_chat::stream_encode::Encoder::new(context)))
             }
+            Self::AnthropicMessages => {
+                StreamEncoder::AnthropicMessages(Box::new(anthropic::stream_encode::Encoder::new(context)))
+            }
+            Self::BedrockConverse => StreamEncoder::BedrockConverse(Box::default()),
+        }
+    }
+
+    /// Reads along with a vendor's stream that is relayed. `hide_usage` undoes in the answer what
+    /// [`relay_body`](crate::relay_body) injected into the request.
+    pub fn tap(self, hide_usage: bool) -> StreamTap {
+        match self {
+            Self::OpenAiChat => StreamTap::OpenAiChat(Box::new(openai_chat::tap::Relay::new(hide_usage))),
+            Self::AnthropicMessages => StreamTap::AnthropicMessages(Box::new(anthropic::tap::Tap::new())),
+            // Usage is never injected on this wire.
+            Self::BedrockConverse => StreamTap::BedrockConverse(Box::default()),
+        }
+    }
+
+    /// An id for a reply, in the dialect's form; empty where replies have none in their body.
+    pub fn reply_id(self, request_id: &RequestId) -> String {
+        let id = request_id.uuid().simple();
+        match self {
+            Self::OpenAiChat => format!("chatcmpl-{id}"),
+            Self::AnthropicMessages => format!("msg_{id}"),
+            Self::BedrockConverse => String::new(),
+        }
+    }
+
+    /// The headers of a request that belong to the wire and go on to a vendor that speaks it.
+    pub const fn own_headers(self) -> &'static [&'static str] {
+        match self {
+            Self::OpenAiChat | Self::BedrockConverse => &[],
+            Self::AnthropicMessages => &["anthropic-version", "anthropic-beta"],
+        }
+    }
+
+    /// What ends half an event, so that an error can follow as an event of its own. None: nothing does, and a
+    /// stream that broke off inside an event can only be cut.
+    pub const fn event_end(self) -> Option<&'static [u8]> {
+        match self {
+            Self::OpenAiChat | Self::AnthropicMessages => Some(b"\n\n"),
+            Self::BedrockConverse => None,
+        }
+    }
+
+    /// The content type of a stream.
+    pub const fn stream_type(self) -> &'static str {
+        match self {
+            Self::OpenAiChat | Self::AnthropicMessages => "text/event-stream",
+            Self::BedrockConverse => "application/vnd.amazon.eventstream",
         }
     }
 
@@ -97,6 +179,8 @@ impl Dialect {
     pub fn usage_of_reply(self, body: &[u8]) -> Result<ReplyFacts, WireError> {
         match self {
             Self::OpenAiChat => openai_chat::facts::of_reply(body),
+            Self::AnthropicMessages => anthropic::facts::of_reply(body),
+            Self::BedrockConverse => bedrock::facts::of_reply(body),
         }
     }
 
@@ -104,6 +188,25 @@ impl Dialect {
     pub fn error_body(self, error: &ApiError, request_id: &RequestId) -> (StatusCode, Bytes) {
         match self {
             Self::OpenAiChat => openai_chat::error::body(error, request_id),
+            Self::AnthropicMessages => anthropic::error::body(error, request_id),
+            Self::BedrockConverse => bedrock::error::body(error, request_id),
+        }
+    }
+
+    /// The header in which the dialect's clients read an error's name, where there is one.
+    pub fn error_header(self, error: &ApiError) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::OpenAiChat | Self::AnthropicMessages => None,
+            Self::BedrockConverse => Some(bedrock::error::header(error)),
+        }
+    }
+
+    /// A vendor's refusal, read, for clients of another dialect.
+    pub fn vendor_fault(self, body: &[u8]) -> Option<UpstreamFault> {
+        match self {
+            Self::OpenAiChat => openai_chat::facts::fault_of_body(body),
+            Self::AnthropicMessages => anthropic::facts::fault_of_body(body),
+            Self::BedrockConverse => bedrock::facts::fault(body),
         }
     }
 
@@ -111,6 +214,8 @@ impl Dialect {
     pub const fn keep_alive(self) -> Option<&'static [u8]> {
         match self {
             Self::OpenAiChat => Some(b": keep-alive\n\n"),
+            Self::AnthropicMessages => Some(b"event: ping\ndata: {\"type\":\"ping\"}\n\n"),
+            Self::BedrockConverse => None,
         }
     }
 
@@ -118,6 +223,8 @@ impl Dialect {
     pub fn vendor_error_body(self, vendor: &[u8], error: &ApiError, request_id: &RequestId) -> Bytes {
         match self {
             Self::OpenAiChat => openai_chat::error::vendor_body(vendor, error, request_id),
+            Self::AnthropicMessages => anthropic::error::vendor_body(vendor, error, request_id),
+            Self::BedrockConverse => bedrock::error::vendor_body(vendor, error, request_id),
         }
     }
 
@@ -125,6 +232,8 @@ impl Dialect {
     pub fn error_event(self, error: &ApiError, request_id: &RequestId) -> Bytes {
         match self {
             Self::OpenAiChat => openai_chat::error::event(error, request_id),
+            Self::AnthropicMessages => anthropic::error::event(error, request_id),
+            Self::BedrockConverse => bedrock::error::event(error, request_id),
         }
     }
 }
@@ -134,6 +243,10 @@ impl Dialect {
 pub enum StreamDecoder {
     /// OpenAI Chat Completions.
     OpenAiChat(Box<openai_chat::stream_decode::Decoder>),
+    /// Anthropic Messages.
+    AnthropicMessages(Box<anthropic::stream_decode::Decoder>),
+    /// Amazon Bedrock's `ConverseStream`.
+    BedrockConverse(Box<bedrock::stream_decode::Decoder>),
 }
 
 impl StreamDecoder {
@@ -141,6 +254,17 @@ impl StreamDecoder {
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         match self {
             Self::OpenAiChat(decoder) => decoder.push(bytes, out),
+            Self::AnthropicMessages(decoder) => decoder.push(bytes, out),
+            Self::BedrockConverse(decoder) => decoder.push(bytes, out),
+        }
+    }
+
+    /// Whether the terminal frame has come, so that nothing more is to be waited for.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Self::OpenAiChat(decoder) => decoder.is_done(),
+            Self::AnthropicMessages(decoder) => decoder.is_done(),
+            Self::BedrockConverse(decoder) => decoder.is_done(),
         }
     }
 
@@ -149,6 +273,8 @@ impl StreamDecoder {
     pub fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         match self {
             Self::OpenAiChat(decoder) => decoder.finish(out),
+            Self::AnthropicMessages(decoder) => decoder.finish(out),
+            Self::BedrockConverse(decoder) => decoder.finish(out),
         }
     }
 }
@@ -158,6 +284,10 @@ impl StreamDecoder {
 pub enum StreamEncoder {
     /// OpenAI Chat Completions.
     OpenAiChat(Box<openai_chat::stream_encode::Encoder>),
+    /// Anthropic Messages.
+    AnthropicMessages(Box<anthropic::stream_encode::Encoder>),
+    /// Amazon Bedrock's `ConverseStream`.
+    BedrockConverse(Box<bedrock::stream_encode::Encoder>),
 }
 
 impl StreamEncoder {
@@ -165,13 +295,17 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &StreamEvent, out: &mut BytesMut) {
         match self {
             Self::OpenAiChat(encoder) => encoder.push(event, out),
+            Self::AnthropicMessages(encoder) => encoder.push(event, out),
+            Self::BedrockConverse(encoder) => encoder.push(event, out),
         }
     }
 
-    /// Writes the terminal frame, which waits for the settlement.
-    pub fn finish(&mut self, out: &mut BytesMut) {
+    /// Writes the terminal part, which waits for the settlement. `elapsed_ms`: since the request was sent.
+    pub fn finish(&mut self, elapsed_ms: u64, out: &mut BytesMut) {
         match self {
             Self::OpenAiChat(encoder) => encoder.finish(out),
+            Self::AnthropicMessages(encoder) => encoder.finish(out),
+            Self::BedrockConverse(encoder) => encoder.finish(elapsed_ms, out),
         }
     }
 }

@@ -41,6 +41,19 @@ pub struct UpstreamFault {
     pub code: Option<String>,
 }
 
+impl UpstreamFault {
+    /// Whether the prompt does not fit into the model. Agents react to that by shortening it, so it must not be lost
+    /// among other refusals.
+    pub fn is_context_overflow(&self) -> bool {
+        let said = |words: &str| self.message.to_ascii_lowercase().contains(words);
+        self.code.as_deref() == Some("context_length_exceeded")
+            || said("prompt is too long")
+            || said("input is too long")
+            || said("maximum context length")
+            || said("context window")
+    }
+}
+
 impl fmt::Display for UpstreamFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -52,6 +65,36 @@ impl fmt::Display for UpstreamFault {
 pub struct Loss {
     /// The field, as a path in the canonical request (`messages[2].content[0]`).
     pub field: String,
+    /// How bad that is.
+    pub kind: LossKind,
     /// What became of it.
     pub why: &'static str,
+}
+
+/// How bad a loss is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossKind {
+    /// It only tuned the answer and is left out.
+    Dropped,
+    /// It is reached by other means, nearly.
+    Emulated,
+    /// Without it the call would mean something else, so it is not made.
+    Refused,
+}
+
+impl Loss {
+    /// A field that only tunes and is left out.
+    pub fn dropped(field: impl Into<String>, why: &'static str) -> Self {
+        Self { field: field.into(), kind: LossKind::Dropped, why }
+    }
+
+    /// A field that is reached by other means.
+    pub fn emulated(field: impl Into<String>, why: &'static str) -> Self {
+        Self { field: field.into(), kind: LossKind::Emulated, why }
+    }
+
+    /// A field without which the call must not be made.
+    pub fn refused(field: impl Into<String>, why: &'static str) -> Self {
+        Self { field: field.into(), kind: LossKind::Refused, why }
+    }
 }

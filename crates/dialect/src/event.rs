@@ -1,11 +1,13 @@
 //! The canonical model of a streamed answer.
 //!
 //! Order: `Start` first; each choice's events in its own order, `Finish` last of them; choices interleave.
-//! `Usage` comes once, after the last `Finish`, however often the vendor repeated it.
+//! `Usage` may come at any time and more than once: each replaces the one before, figures are never added up.
+//! Pieces of one kind that follow each other are one part, unless a `PartEnd` stands between them.
 
 use steelyard_core::Usage;
 
-use crate::chat::{FinishReason, Json, Logprobs};
+use crate::chat::{Citation, FinishReason, Json, Logprobs};
+use crate::dialect::Dialect;
 
 /// One step of a streamed answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,43 @@ pub enum StreamEvent {
         choice: u32,
         /// The text.
         text: String,
+    },
+    /// The vendor's proof of the reasoning that came; it ends that piece of reasoning.
+    ReasoningSignature {
+        /// The answer's number.
+        choice: u32,
+        /// As the vendor wrote it.
+        signature: String,
+    },
+    /// Reasoning that the vendor hides, whole.
+    RedactedReasoning {
+        /// The answer's number.
+        choice: u32,
+        /// As the vendor wrote it.
+        data: String,
+    },
+    /// A source of the text that came.
+    Citation {
+        /// The answer's number.
+        choice: u32,
+        /// The source.
+        citation: Citation,
+    },
+    /// The part that came last is complete. Wires without parts never say so.
+    PartEnd {
+        /// The answer's number.
+        choice: u32,
+    },
+    /// A part that only one wire has a word for, whole.
+    Foreign {
+        /// The answer's number.
+        choice: u32,
+        /// Which wire.
+        dialect: Dialect,
+        /// The word.
+        kind: String,
+        /// The whole block as it was written.
+        block: Json,
     },
     /// More of a refusal.
     Refusal {
@@ -85,6 +124,6 @@ pub enum StreamEvent {
         /// Why.
         reason: FinishReason,
     },
-    /// What the whole call used.
+    /// What the whole call has used so far.
     Usage(Usage),
 }

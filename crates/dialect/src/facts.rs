@@ -20,6 +20,8 @@ pub struct ReplyFacts {
 pub struct StreamFacts {
     /// The vendor's last figures. Cumulative figures are not added up.
     pub usage: Option<Usage>,
+    /// The figures are those of the beginning: the prompt is counted, the answer is not yet.
+    pub usage_is_early: bool,
     /// The terminal event was seen.
     pub terminated: bool,
     /// At least one choice was seen, and each that was seen has a finish reason.

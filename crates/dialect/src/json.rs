@@ -310,11 +310,6 @@ impl<'a, 'p> Fields<'a, 'p> {
         Self::of_text(raw.get(), at)
     }
 
-    /// Whether there is a member by that name that is not null.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.get(name).is_some_and(|raw| raw.get() != "null")
-    }
-
     /// The member by that name. Null is the same as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         self.members.remove(name).filter(|raw| raw.get() != "null")
@@ -352,6 +347,17 @@ impl<'a, 'p> Fields<'a, 'p> {
         let text = self.members.get(name).copied().and_then(string)?.into_owned();
         self.members.remove(name);
         Some(text)
+    }
+
+    /// The member if `read` can make something of it; otherwise it stays among the [`Fields::rest`].
+    pub(crate) fn take_if<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Option<T> {
+        let value = read(self.members.get(name).copied()?)?;
+        self.members.remove(name);
+        Some(value)
     }
 
     /// The member as a string, which must be there.

@@ -3,30 +3,37 @@
 //! Owns: what a client or a vendor writes on the wire, both directions, whole and streamed; the canonical
 //! [`chat`] model and its [`event`]s; the tools of the relay: [`Peek`], [`splice`], [`sse`] and the
 //! [`StreamTap`]; how each wire's usage becomes disjoint [`Usage`](steelyard_core::Usage) and how an
-//! [`ApiError`](steelyard_core::ApiError) looks to a client.
-//! Must never: do IO, know a route, a price, a channel or a credential, or lose a field without a [`Loss`].
+//! [`ApiError`](steelyard_core::ApiError) looks to a client; whether an AWS client [signed](sigv4) its request.
+//! Must never: do IO, know a route, a price or a channel, keep a credential, or lose a field without a [`Loss`].
 //! Start reading at [`Dialect`]: every method names the file that does the work. One folder is one dialect.
 #![warn(missing_docs)]
 
+pub mod anthropic;
+pub mod bedrock;
 pub mod chat;
 mod dialect;
 mod error;
 pub mod event;
+pub mod event_stream;
 mod facts;
 pub mod json;
+mod media;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod peek;
+mod reasoning;
+pub mod sigv4;
 pub mod splice;
 pub mod sse;
+mod tap;
 
 pub use chat::{ChatRequest, ChatResponse};
-pub use dialect::{Dialect, ReplyContext, StreamDecoder, StreamEncoder};
-pub use error::{Loss, UpstreamFault, WireError};
+pub use dialect::{Dialect, ReplyContext, StreamDecoder, StreamEncoder, Target};
+pub use error::{Loss, LossKind, UpstreamFault, WireError};
 pub use event::StreamEvent;
 pub use facts::{ReplyFacts, StreamFacts, count_tokens};
 pub use json::Json;
-pub use openai_chat::tap::StreamTap;
 pub use openai_embeddings::{EmbeddingsPeek, embeddings_usage, peek_embeddings};
-pub use peek::{InputBound, Peek};
+pub use peek::{InputBound, ModelAt, Outside, Peek};
 pub use splice::{InjectUsage, relay_body};
+pub use tap::{StreamTap, TapEnd};

@@ -3,7 +3,6 @@
 //! The endpoint is relayed; only the sandbox answers itself, so only its side is decoded and encoded.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -18,7 +17,7 @@ use crate::facts::ReplyFacts;
 use crate::json::{At, Fault, Fields, Object, elements, string, utf8};
 use crate::openai_chat::facts::fault;
 use crate::openai_chat::usage;
-use crate::peek::{InputBound, given, model, top_level};
+use crate::peek::{InputBound, ModelAt, given, model, top_level};
 
 /// Facts of an embeddings request. Spans are byte ranges of the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub struct EmbeddingsPeek<'a> {
     /// The model the client calls.
     pub model: Cow<'a, str>,
     /// The JSON string of the model, its quotes included.
-    pub model_at: Range<usize>,
+    pub model_at: ModelAt,
     /// How much the request can cost at most.
     pub bound: InputBound,
 }
@@ -85,7 +84,7 @@ pub fn peek_embeddings(body: &[u8]) -> Result<EmbeddingsPeek<'_>, ApiError> {
     let (model, model_at) = model(body, name)?;
     given(input).ok_or_else(|| Fault::missing(&At::Root.field("input")))?;
     let bound = InputBound { bytes: body.len() as u64, ..InputBound::default() };
-    Ok(EmbeddingsPeek { model, model_at, bound })
+    Ok(EmbeddingsPeek { model, model_at: ModelAt::Body(model_at), bound })
 }
 
 /// What the ledger needs of a vendor's answer. Its vectors are skipped, not read.
@@ -246,8 +245,9 @@ mod tests {
     fn the_request_is_peeked_and_decoded() {
         let body = br#"{"input":"a","model":"m","encoding_format":"base64","dimensions":8,"user":"u","x":1}"#;
         let found = peek_embeddings(body).unwrap();
-        assert_eq!((found.model.as_ref(), &body[found.model_at]), ("m", br#""m""#.as_slice()));
-        assert_eq!(found.bound, InputBound { bytes: body.len() as u64, media: 0, unknowable: false });
+        let ModelAt::Body(model_at) = found.model_at else { panic!("{found:?}") };
+        assert_eq!((found.model.as_ref(), &body[model_at]), ("m", br#""m""#.as_slice()));
+        assert_eq!(found.bound, InputBound { bytes: body.len() as u64, ..InputBound::default() });
         let request = decode_request(body).unwrap();
         assert_eq!((request.encoding, request.dimensions), (VectorEncoding::Base64, Some(8)));
         assert_eq!(request.extra.len(), 1);

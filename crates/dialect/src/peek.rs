@@ -16,8 +16,8 @@ use crate::splice::InjectUsage;
 pub struct Peek<'a> {
     /// The model the client calls.
     pub model: Cow<'a, str>,
-    /// The JSON string of the model, its quotes included.
-    pub model_at: Range<usize>,
+    /// Where the model is named.
+    pub model_at: ModelAt,
     /// Whether the client asks for a stream.
     pub stream: bool,
     /// Whether the client asks for usage at the end of the stream.
@@ -46,6 +46,26 @@ impl Peek<'_> {
     }
 }
 
+/// What a request says outside of its body: in its path and its headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outside<'a> {
+    /// The model, where the path names it.
+    pub model: Option<&'a str>,
+    /// Whether a stream is asked for, where the path says so.
+    pub stream: bool,
+    /// The version of the wire, where a header names it (`anthropic-version`).
+    pub version: Option<&'a str>,
+}
+
+/// Where a request names its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelAt {
+    /// In the body: the span of its JSON string, quotes included.
+    Body(Range<usize>),
+    /// In the path, so that the body needs no change.
+    Path,
+}
+
 /// An upper bound of a request's input tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InputBound {
@@ -55,6 +75,8 @@ pub struct InputBound {
     pub media: u64,
     /// Whether only the context window bounds it: media by URL, file ids, documents, web search.
     pub unknowable: bool,
+    /// Whether the vendor may run tools of its own (web search), each use of which has a price.
+    pub hosted_tools: bool,
 }
 
 /// The values of `names` at the top level of `body`, in their order. Null is absent only to the readers below.

@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::json::{members, span};
+use crate::peek::ModelAt;
 
 /// What to do so that the vendor of a stream reports usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +30,14 @@ struct Edit {
 
 /// The body for the vendor: `model` in place of the client's word, and usage asked for.
 ///
-/// Both spans must come from a peek of this very body. The body itself is shared if nothing changes, else copied
+/// A body whose model stands in the path is not changed. Both spans must come from a peek of this very body. The body itself is shared if nothing changes, else copied
 /// once.
 ///
 /// # Panics
 ///
 /// If a span lies outside the body.
-pub fn relay_body(body: &Bytes, model_at: Range<usize>, model: &str, usage: InjectUsage) -> Bytes {
+pub fn relay_body(body: &Bytes, model_at: &ModelAt, model: &str, usage: InjectUsage) -> Bytes {
+    let ModelAt::Body(model_at) = model_at.clone() else { return body.clone() };
     let mut edits = Vec::with_capacity(2);
     let after_model = model_at.end;
     if !is_written(&body[model_at.clone()], model) {
@@ -105,7 +107,7 @@ mod tests {
     fn check(body: &str, model: &str, expected: &str) {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let found = peek(&body).unwrap();
-        let relayed = relay_body(&body, found.model_at.clone(), model, found.inject_usage());
+        let relayed = relay_body(&body, &found.model_at, model, found.inject_usage());
         assert_eq!(std::str::from_utf8(&relayed).unwrap(), expected);
     }
 
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn a_body_that_does_not_change_is_not_copied() {
         let body = Bytes::from_static(br#"{"model":"a","messages":[],"stream":false}"#);
-        let relayed = relay_body(&body, 9..12, "a", InjectUsage::No);
+        let relayed = relay_body(&body, &ModelAt::Body(9..12), "a", InjectUsage::No);
         assert_eq!(relayed.as_ptr(), body.as_ptr());
     }
 }

@@ -13,14 +13,19 @@ use steelyard_dialect::count_tokens;
 
 use crate::offer::Offer;
 use crate::plan::Plan;
+use crate::trace::CallTrace;
 
 /// What is known of an answer, whole or in part.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passed {
     /// The vendor's own figures.
     pub(crate) usage: Option<Usage>,
+    /// The figures are those of the beginning: the prompt is counted, the answer is not yet.
+    pub(crate) usage_is_early: bool,
     /// The service tier the vendor says it used.
     pub(crate) tier: Option<String>,
+    /// The model the vendor says answered.
+    pub(crate) model: Option<String>,
     /// Bytes of generated content that passed.
     pub(crate) content_bytes: u64,
     /// Pieces of generated content that passed.
@@ -42,6 +47,7 @@ struct Open {
     /// Whether the last attempt may have been sent: its intent is durable.
     sent: bool,
     clock: Clock,
+    trace: CallTrace,
 }
 
 impl Account {
@@ -64,8 +70,22 @@ impl Account {
                 request_bytes: plan.body.len() as u64,
                 sent: true,
                 clock: clock.clone(),
+                trace: CallTrace::default(),
             }),
         })
+    }
+
+    /// The call is seen in `trace` from its first attempt on.
+    pub(crate) fn traced(&mut self, trace: CallTrace) {
+        if let Some(open) = &mut self.open {
+            open.trace = trace;
+            open.trace_attempt();
+        }
+    }
+
+    /// The trace of the call.
+    pub(crate) fn trace(&mut self) -> &mut CallTrace {
+        &mut self.open.as_mut().expect("an account is used until it is settled").trace
     }
 
     /// Makes a further attempt durable; the one before is over.
@@ -78,6 +98,7 @@ impl Account {
             Ok(()) => {
                 open.offer = Arc::clone(offer);
                 open.sent = true;
+                open.trace_attempt();
             }
             Err(_) => {
                 // It was not sent, so it is not an attempt.
@@ -149,18 +170,30 @@ impl Drop for Account {
 }
 
 impl Open {
+    fn trace_attempt(&mut self) {
+        if let Some(attempt) = self.intent.attempts.last() {
+            self.trace.attempt(&self.intent.call, &self.offer, attempt);
+        }
+    }
+
     fn charge(&mut self, status: AttemptStatus, passed: &Passed) {
         let now = self.clock.now();
+        self.trace.answered_by(passed.model.as_deref());
         let Some(attempt) = self.intent.attempts.last_mut() else { return };
         attempt.ended = Some(now);
         attempt.status = status;
-        if let Some(usage) = passed.usage {
-            attempt.usage = usage;
-            attempt.basis = Some(Basis::Reported);
-        } else {
-            attempt.usage = counted(self.request_bytes, passed);
-            attempt.basis = Some(Basis::Counted);
-        }
+        (attempt.usage, attempt.basis) = match passed.usage {
+            Some(usage) if !passed.usage_is_early => (usage, Some(Basis::Reported)),
+            // The vendor has counted the prompt; what came of the answer is counted here.
+            Some(mut usage) => {
+                let output = count_tokens(passed.content_bytes, passed.content_events);
+                let told = usage[UsageClass::Output].saturating_add(usage[UsageClass::Reasoning]);
+                usage[UsageClass::Output] =
+                    usage[UsageClass::Output].saturating_add(output.saturating_sub(told));
+                (usage, Some(Basis::Counted))
+            }
+            None => (counted(self.request_bytes, passed), Some(Basis::Counted)),
+        };
         // `default` and `auto` are the vendor's words for what the ledger calls `standard`.
         if let Some(tier) = passed.tier.as_deref().filter(|tier| !matches!(*tier, "default" | "auto")) {
             attempt.tier = tier.into();
@@ -180,6 +213,7 @@ impl Open {
     fn settle(self, outcome: Outcome) -> (Option<Money>, BoxFuture<'static, Result<(), LedgerError>>) {
         let entry = Entry::new(self.intent.call, outcome, self.intent.attempts, self.losses);
         count_metrics(&entry);
+        self.trace.finish(&entry);
         (entry.amount(), self.slot.settle(entry))
     }
 }

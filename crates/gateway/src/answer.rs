@@ -78,7 +78,8 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 
 /// The vendor's own id of the request.
 pub(crate) fn vendor_request_id(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("x-request-id").or_else(|| headers.get("request-id"))?;
+    let value =
+        ["x-request-id", "request-id", "x-amzn-requestid"].iter().find_map(|name| headers.get(*name))?;
     value.to_str().ok().filter(|id| id.len() <= 256).map(str::to_owned)
 }
 
@@ -86,7 +87,8 @@ pub(crate) fn vendor_request_id(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn callers_headers(headers: &HeaderMap) -> HeaderMap {
     let wanted = |name: &HeaderName| {
         let name = name.as_str();
-        (name.starts_with("x-ratelimit-") || name.starts_with("openai-")) && name != "openai-organization"
+        let wanted = ["x-ratelimit-", "openai-", "anthropic-ratelimit-"];
+        wanted.iter().any(|prefix| name.starts_with(prefix)) && name != "openai-organization"
     };
     headers
         .iter()

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use steelyard_core::port::Ledger;
 use steelyard_core::{ApiError, Clock, Money, Principal, RequestId, Timestamp};
-use steelyard_dialect::Dialect;
+use steelyard_dialect::{Dialect, Outside};
 
 use crate::dispatch::Dispatch;
 use crate::plan::Plan;
@@ -18,6 +18,7 @@ use crate::relay::ReplyBody;
 use crate::snapshot::Snapshot;
 use crate::spec::OnDisconnect;
 use crate::tasks::Tasks;
+use crate::trace::{CallTrace, TraceContext, Tracing};
 
 /// What a call asks of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub enum Endpoint {
     Chat,
     /// Embeddings.
     Embeddings,
+    /// How many tokens a chat request would have.
+    CountTokens,
 }
 
 impl Endpoint {
@@ -34,6 +37,7 @@ impl Endpoint {
         match self {
             Self::Chat => "chat",
             Self::Embeddings => "embeddings",
+            Self::CountTokens => "count_tokens",
         }
     }
 }
@@ -55,8 +59,31 @@ pub struct Inbound {
     pub endpoint: Endpoint,
     /// With which body.
     pub body: Bytes,
+    /// What stood outside of it.
+    pub address: Address,
     /// Whether the caller wants a refusal rather than a loss.
     pub strict: bool,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+}
+
+/// What a request says outside of its body: in its path, and in the headers that belong to its wire.
+#[derive(Debug, Clone, Default)]
+pub struct Address {
+    /// The model, where the path names it.
+    pub model: Option<String>,
+    /// Whether a stream is asked for, where the path says so.
+    pub stream: bool,
+    /// The headers that belong to the wire ([`Dialect::own_headers`]).
+    pub headers: HeaderMap,
+}
+
+impl Address {
+    /// The same, as the dialect reads it.
+    pub(crate) fn outside(&self) -> Outside<'_> {
+        let version = self.headers.get("anthropic-version").and_then(|value| value.to_str().ok());
+        Outside { model: self.model.as_deref(), stream: self.stream, version }
+    }
 }
 
 /// What the caller is told about where the answer came from, as `x-steelyard-…` headers.
@@ -110,13 +137,15 @@ pub struct Gateway {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
+    tracing: Tracing,
 }
 
 impl Gateway {
     /// A gateway that reads `snapshot` and writes to `ledger`.
-    pub fn new(snapshot: Snapshot, ledger: Arc<dyn Ledger>, clock: Clock) -> Arc<Self> {
+    pub fn new(snapshot: Snapshot, ledger: Arc<dyn Ledger>, clock: Clock, tracing: Tracing) -> Arc<Self> {
         describe_metrics();
-        Arc::new(Self { snapshot: ArcSwap::from_pointee(snapshot), ledger, clock, tasks: Tasks::default() })
+        let snapshot = ArcSwap::from_pointee(snapshot);
+        Arc::new(Self { snapshot, ledger, clock, tasks: Tasks::default(), tracing })
     }
 
     /// What calls read now.
@@ -141,21 +170,29 @@ impl Gateway {
 
     /// Serves a call. The future may be dropped at any point (the client hung up): the entry is written all the
     /// same, and under `on_disconnect = "drain"` the upstream answer is read to its end.
-    pub async fn call(self: &Arc<Self>, inbound: Inbound) -> Result<Reply, Box<Refusal>> {
-        let plan = Plan::make(&self.snapshot.load(), inbound, self.clock.now())?;
+    pub async fn call(self: &Arc<Self>, mut inbound: Inbound) -> Result<Reply, Box<Refusal>> {
+        let carried = std::mem::take(&mut inbound.trace);
+        let trace = self.tracing.begin(inbound.endpoint, inbound.request_id, inbound.time, carried);
+        let plan = match Plan::make(&self.snapshot.load(), inbound, self.clock.now()) {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                trace.refused(&refusal.error);
+                return Err(refusal);
+            }
+        };
         match plan.route.on_disconnect {
-            OnDisconnect::Cut => Dispatch::new(self, plan).run().await,
-            OnDisconnect::Drain => self.call_and_drain(plan).await,
+            OnDisconnect::Cut => Dispatch::new(self, plan).traced(trace).run().await,
+            OnDisconnect::Drain => self.call_and_drain(plan, trace).await,
         }
     }
 
     /// Runs the call beside the request, so that dropping the request does not stop it.
-    async fn call_and_drain(self: &Arc<Self>, plan: Plan) -> Result<Reply, Box<Refusal>> {
+    async fn call_and_drain(self: &Arc<Self>, plan: Plan, trace: CallTrace) -> Result<Reply, Box<Refusal>> {
         let gateway = Arc::clone(self);
         let (present, gone) = tokio::sync::oneshot::channel::<()>();
         let work = self.tasks.spawn(async move {
             let left = Arc::new(AtomicBool::new(false));
-            let run = Dispatch::new(&gateway, plan).watching(Arc::clone(&left)).run();
+            let run = Dispatch::new(&gateway, plan).traced(trace).watching(Arc::clone(&left)).run();
             tokio::pin!(run);
             tokio::select! {
                 reply = &mut run => return reply,

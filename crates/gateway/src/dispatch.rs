@@ -9,10 +9,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
+use opentelemetry::trace::TraceId;
 use steelyard_core::port::LedgerError;
 use steelyard_core::record::{AttemptStatus, Outcome};
-use steelyard_core::{ApiError, ErrorCode};
-use steelyard_dialect::embeddings_usage;
+use steelyard_core::{ApiError, ErrorCode, Usage};
+use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, embeddings_usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::account::{Account, Passed};
@@ -22,9 +23,11 @@ use crate::feed::{End, Feed, RelayFeed, Step};
 use crate::miss::Miss;
 use crate::offer::Offer;
 use crate::plan::Plan;
-use crate::provider::{Failure, sandbox};
+use crate::provider::{Failure, Outgoing, sandbox};
 use crate::relay::{Clocks, Ends, Queue, ReplyBody, StreamBody};
 use crate::spec::TimeoutSpec;
+use crate::trace::CallTrace;
+use crate::translate::{self, TranslateFeed};
 
 /// A whole answer larger than this is taken for a defect of the vendor's.
 const MAX_REPLY: usize = 256 << 20;
@@ -39,7 +42,12 @@ const MAX_ATTEMPTS: u16 = 8;
 pub(crate) struct Dispatch<'a> {
     gateway: &'a Gateway,
     plan: Plan,
+    /// The request in the canonical model, once a target needs it.
+    request: Option<ChatRequest>,
     account: Option<Account>,
+    /// Until the account is open; from then on it is the account's.
+    trace: CallTrace,
+    trace_id: Option<TraceId>,
     attempts: u16,
     /// Time spent waiting for vendors.
     upstream: Duration,
@@ -66,13 +74,42 @@ enum Answer {
     },
 }
 
+/// What is to be done for an attempt.
+enum Ready {
+    /// Nothing more: this process has the answer.
+    Answered(Box<Answer>),
+    /// It is sent to a vendor.
+    ToSend(Sending),
+}
+
+/// A request for a vendor.
+struct Sending {
+    /// The vendor's wire.
+    wire: Dialect,
+    body: Bytes,
+    losses: Vec<String>,
+    /// For an answer that is written anew in the client's wire; none where it is relayed.
+    translated: Option<ReplyContext>,
+}
+
+/// Why nothing is sent to a target.
+enum Unfit {
+    /// The call is wrong, whichever the target.
+    Call(ApiError),
+    /// This target cannot express it.
+    Target(ApiError),
+}
+
 impl<'a> Dispatch<'a> {
     pub(crate) fn new(gateway: &'a Gateway, plan: Plan) -> Self {
         let in_flight = gateway.tasks.token();
         Self {
             gateway,
             plan,
+            request: None,
             account: None,
+            trace: CallTrace::default(),
+            trace_id: None,
             attempts: 0,
             upstream: Duration::ZERO,
             left: Arc::default(),
@@ -86,10 +123,18 @@ impl<'a> Dispatch<'a> {
         self
     }
 
+    /// The call is seen in this trace.
+    pub(crate) fn traced(mut self, trace: CallTrace) -> Self {
+        self.trace_id = trace.id();
+        self.trace = trace;
+        self
+    }
+
     pub(crate) async fn run(mut self) -> Result<Reply, Box<Refusal>> {
         let offers = std::mem::take(&mut self.plan.offers);
         let mut spent = vec![false; offers.len()];
         let mut last: Option<(Arc<Offer>, Miss)> = None;
+        let mut unfit: Option<(Arc<Offer>, Miss)> = None;
         for round in 0..=self.plan.route.retries {
             if round > 0 && !wait_before(round, last.as_ref().map(|(_, miss)| miss)).await {
                 break;
@@ -101,20 +146,25 @@ impl<'a> Dispatch<'a> {
                 {
                     continue;
                 }
-                // What is answered in this process can be refused before anything is recorded.
-                let here = offer.channel.provider.answers_here().then(|| self.answer_here(offer)).transpose();
-                let here = match here {
-                    Ok(here) => here,
-                    Err(error) => {
+                // What cannot be asked of this target is refused before anything is recorded.
+                let ready = match self.ready(offer) {
+                    Ok(ready) => ready,
+                    Err(Unfit::Call(error)) => {
                         return Err(self.refuse(Some((Arc::clone(offer), Miss::Refused(error)))).await);
+                    }
+                    Err(Unfit::Target(error)) => {
+                        // Another target may have a word for it.
+                        spent[index] = true;
+                        unfit.get_or_insert((Arc::clone(offer), Miss::Refused(error)));
+                        continue;
                     }
                 };
                 if let Err(error) = self.open(offer).await {
                     return Err(self.unrecorded(offer, error).await);
                 }
-                let answered = match here {
-                    Some(answer) => Ok(answer),
-                    None => self.attempt(offer).await,
+                let answered = match ready {
+                    Ready::Answered(answer) => Ok(*answer),
+                    Ready::ToSend(sending) => self.attempt(offer, sending).await,
                 };
                 match answered {
                     Ok(answer) => return self.deliver(offer, answer).await,
@@ -132,7 +182,47 @@ impl<'a> Dispatch<'a> {
                 break;
             }
         }
-        Err(self.refuse(last).await)
+        Err(self.refuse(last.or(unfit)).await)
+    }
+
+    /// What is to be sent to a target, or what this process answers itself.
+    fn ready(&mut self, offer: &Offer) -> Result<Ready, Unfit> {
+        let provider = &offer.channel.provider;
+        if !provider.serves(self.plan.endpoint) && self.plan.endpoint == Endpoint::CountTokens {
+            // The vendor has no such question, so the answer is an estimate; that it is one is said as a loss.
+            let answer = sandbox::count_tokens_here(&self.plan).map_err(Unfit::Call)?;
+            return Ok(Ready::Answered(Box::new(here(answer, vec!["input_tokens".to_owned()], offer))));
+        }
+        if !provider.serves(self.plan.endpoint) {
+            let text = format!(
+                "`{}` does not serve {}: call a model that does",
+                offer.full_name(),
+                self.plan.endpoint.name()
+            );
+            return Err(Unfit::Target(
+                ApiError::new(ErrorCode::UnsupportedEndpoint, text).with_param("model"),
+            ));
+        }
+        let Some(wire) = provider.wire() else {
+            return self.answer_here(offer).map(|answer| Ready::Answered(Box::new(answer)));
+        };
+        if self.plan.endpoint != Endpoint::Chat || wire == self.plan.dialect {
+            let body = self.plan.relay_body(&offer.upstream_model);
+            return Ok(Ready::ToSend(Sending { wire, body, losses: Vec::new(), translated: None }));
+        }
+        let request = match &self.request {
+            Some(request) => request,
+            None => self.request.insert(self.plan.decode().map_err(Unfit::Call)?),
+        };
+        let target = Target {
+            model: &offer.upstream_model,
+            max_output: offer.max_output,
+            compatible: provider.is_compatible(),
+        };
+        let (body, losses) = wire.encode_request(request, &target);
+        let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
+        let translated = Some(self.plan.reply_context(request.include_usage));
+        Ok(Ready::ToSend(Sending { wire, body, losses, translated }))
     }
 
     /// Makes the next attempt durable.
@@ -142,9 +232,10 @@ impl<'a> Dispatch<'a> {
             account.next(offer, attempt).await?;
         } else {
             let gateway = self.gateway;
-            self.account = Some(
-                Account::open(gateway.ledger.as_ref(), &self.plan, offer, attempt, &gateway.clock).await?,
-            );
+            let mut account =
+                Account::open(gateway.ledger.as_ref(), &self.plan, offer, attempt, &gateway.clock).await?;
+            account.traced(std::mem::take(&mut self.trace));
+            self.account = Some(account);
         }
         self.attempts += 1;
         Ok(())
@@ -154,14 +245,19 @@ impl<'a> Dispatch<'a> {
         self.account.as_mut().expect("an attempt is made on an open account")
     }
 
-    async fn attempt(&mut self, offer: &Arc<Offer>) -> Result<Answer, Miss> {
+    async fn attempt(&mut self, offer: &Arc<Offer>, mut sending: Sending) -> Result<Answer, Miss> {
         let provider = &offer.channel.provider;
         let sent = Instant::now();
-        let body = self.plan.relay_body(&offer.upstream_model);
-        let Some((request, client)) = provider.prepare(self.plan.endpoint, body) else {
-            let why = "this channel is not served over HTTP".to_owned();
-            return Err(Miss::Unreachable(why));
+        let outgoing = Outgoing {
+            endpoint: self.plan.endpoint,
+            model: &offer.upstream_model,
+            stream: self.plan.stream,
+            headers: sending.translated.is_none().then_some(&self.plan.address.headers),
+            body: std::mem::take(&mut sending.body),
         };
+        let prepared = provider.prepare(outgoing, self.gateway.clock.now()).await;
+        let (mut request, client) = prepared.map_err(Miss::Unreachable)?;
+        self.account().trace().sending(&mut request);
         let limits = *offer.channel.timeouts();
         let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
         let response = match waiting.await {
@@ -174,7 +270,7 @@ impl<'a> Dispatch<'a> {
             Ok(Ok(response)) => Ok(response),
         };
         let result = match response {
-            Ok(response) => self.read(offer, response, sent).await,
+            Ok(response) => self.read(offer, response, sent, sending).await,
             Err(miss) => Err(miss),
         };
         self.upstream += sent.elapsed();
@@ -187,6 +283,7 @@ impl<'a> Dispatch<'a> {
         offer: &Offer,
         response: http::Response<Incoming>,
         sent: Instant,
+        sending: Sending,
     ) -> Result<Answer, Miss> {
         let (head, body) = response.into_parts();
         let attempt = self.account().attempt();
@@ -197,41 +294,40 @@ impl<'a> Dispatch<'a> {
             // A vendor's error counts as one even if its body does not come through.
             let body = collect(body, MAX_ERROR, sent, &limits).await.unwrap_or_default();
             let failure = offer.channel.provider.classify(head.status, &head.headers, &body);
-            return Err(Miss::Status { failure, status: head.status, body });
+            return Err(Miss::Status { failure, status: head.status, body, wire: sending.wire });
         }
         metrics::histogram!("steelyard_upstream_first_byte_seconds").record(sent.elapsed().as_secs_f64());
         if self.plan.stream {
-            return self.read_stream_head(head, body, sent, &limits).await;
+            return self.read_stream_head(head, body, sent, &limits, sending).await;
         }
         let body = collect(body, MAX_REPLY, sent, &limits).await?;
-        let facts = match self.plan.endpoint {
-            Endpoint::Chat => self.plan.dialect.usage_of_reply(&body),
-            Endpoint::Embeddings => embeddings_usage(&body),
+        let garbage = |why: String| Miss::Broken {
+            code: ErrorCode::UpstreamGarbage,
+            why,
+            passed: Box::new(Passed { content_bytes: body.len() as u64, ..Passed::default() }),
         };
-        match facts {
-            Ok(facts) => {
-                let passed = Passed {
-                    usage: facts.usage,
-                    tier: facts.service_tier,
-                    content_bytes: facts.content_bytes,
-                    content_events: 0,
-                };
-                Ok(Answer::Whole {
-                    headers: callers_headers(&head.headers),
-                    body,
-                    passed,
-                    losses: Vec::new(),
-                })
-            }
-            Err(error) => {
-                let passed = Passed { content_bytes: body.len() as u64, ..Passed::default() };
-                Err(Miss::Broken {
-                    code: ErrorCode::UpstreamGarbage,
-                    why: error.to_string(),
-                    passed: Box::new(passed),
-                })
-            }
-        }
+        let Sending { wire, losses, translated, .. } = sending;
+        let Some(mut context) = translated else {
+            let facts = match self.plan.endpoint {
+                Endpoint::Chat => wire.usage_of_reply(&body),
+                Endpoint::Embeddings => embeddings_usage(&body),
+                Endpoint::CountTokens => Ok(ReplyFacts { usage: Some(Usage::ZERO), ..ReplyFacts::default() }),
+            };
+            let facts = facts.map_err(|error| garbage(error.to_string()))?;
+            let passed = Passed {
+                usage: facts.usage,
+                tier: facts.service_tier,
+                model: facts.model,
+                content_bytes: facts.content_bytes,
+                ..Passed::default()
+            };
+            return Ok(Answer::Whole { headers: callers_headers(&head.headers), body, passed, losses });
+        };
+        let response = wire.decode_response(&body).map_err(|error| garbage(error.to_string()))?;
+        context.elapsed_ms = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let passed = translate::passed(&response);
+        let body = self.plan.dialect.encode_response(&response, &context);
+        Ok(Answer::Whole { headers: HeaderMap::new(), body, passed, losses })
     }
 
     /// Waits for the first bytes of a stream: until they have gone out, another target can still take over.
@@ -241,17 +337,29 @@ impl<'a> Dispatch<'a> {
         body: Incoming,
         sent: Instant,
         limits: &TimeoutSpec,
+        sending: Sending,
     ) -> Result<Answer, Miss> {
+        let Sending { wire, losses, translated, .. } = sending;
         let is_events = head
             .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.trim_start().starts_with("text/event-stream"));
+            .is_some_and(|value| value.trim_start().starts_with(wire.stream_type()));
         if !is_events {
-            let why = "a stream was asked for, but the vendor's answer is not text/event-stream".to_owned();
+            let why =
+                format!("a stream was asked for, but the vendor's answer is not {}", wire.stream_type());
             return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Box::default() });
         }
-        let mut feed = RelayFeed::new(body, self.plan.hides_usage());
+        let (mut feed, headers) = match translated {
+            None => {
+                let tap = wire.tap(self.plan.hides_usage());
+                (Feed::Relay(Box::new(RelayFeed::new(body, tap))), callers_headers(&head.headers))
+            }
+            Some(context) => {
+                let feed = TranslateFeed::new(body, wire, self.plan.dialect, context, sent);
+                (Feed::Translate(Box::new(feed)), HeaderMap::new())
+            }
+        };
         let mut first = Queue::new();
         let step = tokio::time::timeout(limits.first_byte.0.saturating_sub(sent.elapsed()), async {
             loop {
@@ -266,57 +374,25 @@ impl<'a> Dispatch<'a> {
             Ok(Step::More) => None,
             Ok(Step::Over(end)) => Some(end),
         };
+        let broken = |code, why: String| Miss::Broken { code, why, passed: Box::new(feed.passed()) };
         if let Some(why) = feed.vendor_error() {
-            return Err(Miss::Broken {
-                code: ErrorCode::UpstreamFailed,
-                why,
-                passed: Box::new(feed.passed()),
-            });
+            return Err(broken(ErrorCode::UpstreamFailed, why));
         }
         match end {
-            Some(End::Cut(why)) if first.is_empty() => {
-                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Box::new(feed.passed()) })
+            Some(End::Cut(why)) if first.is_empty() => Err(broken(ErrorCode::UpstreamCut, why)),
+            Some(End::Garbage(error)) => Err(broken(ErrorCode::UpstreamGarbage, error.to_string())),
+            end => {
+                let clocks = Clocks::new(sent, limits);
+                Ok(Answer::Stream { headers, losses, feed, first, end, clocks })
             }
-            Some(End::Garbage(error)) => {
-                let why = error.to_string();
-                Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Box::new(feed.passed()) })
-            }
-            end => Ok(Answer::Stream {
-                headers: callers_headers(&head.headers),
-                losses: Vec::new(),
-                feed: Feed::Relay(Box::new(feed)),
-                first,
-                end,
-                clocks: Clocks::new(sent, limits),
-            }),
         }
     }
 
     /// The stand-in model answers in this process.
-    fn answer_here(&self, offer: &Offer) -> Result<Answer, ApiError> {
-        let plan = &self.plan;
-        let answered = sandbox::answer(plan.dialect, plan.endpoint, &plan.body, &plan.call);
-        let (answer, losses) = answered?;
-        if plan.strict && !losses.is_empty() {
-            let fields = losses.join("`, `");
-            let text = format!(
-                "the target cannot express `{fields}`, and the call is strict: leave it out, or allow losses"
-            );
-            return Err(ApiError::new(ErrorCode::Loss, text).with_param(losses[0].clone()));
-        }
-        Ok(match answer {
-            sandbox::Answer::Whole { body, passed } => {
-                Answer::Whole { headers: HeaderMap::new(), body, passed, losses }
-            }
-            sandbox::Answer::Stream(stream) => Answer::Stream {
-                headers: HeaderMap::new(),
-                losses,
-                feed: Feed::Sandbox(Box::new(stream)),
-                first: Queue::new(),
-                end: None,
-                clocks: Clocks::new(Instant::now(), offer.channel.timeouts()),
-            },
-        })
+    fn answer_here(&self, offer: &Offer) -> Result<Answer, Unfit> {
+        let (answer, losses) = sandbox::answer(&self.plan).map_err(Unfit::Call)?;
+        let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
+        Ok(here(answer, losses, offer))
     }
 
     /// Notes a failed attempt in the account and in the offer's health. Whether the target is out for this call: it
@@ -394,6 +470,7 @@ impl<'a> Dispatch<'a> {
                 let ends = Ends {
                     dialect: self.plan.dialect,
                     request_id: self.plan.call.request_id,
+                    trace_id: self.trace_id,
                     on_disconnect: self.plan.route.on_disconnect,
                     tasks: self.gateway.tasks.clone(),
                 };
@@ -429,11 +506,9 @@ impl<'a> Dispatch<'a> {
         let Some((offer, miss)) = last else {
             let text =
                 format!("every target of `{}` is left alone for a moment; try again", self.plan.route.name);
-            return Box::new(Refusal {
-                error: ApiError::new(ErrorCode::CircuitOpen, text),
-                facts,
-                vendor: None,
-            });
+            let error = ApiError::new(ErrorCode::CircuitOpen, text);
+            self.trace.refused(&error);
+            return Box::new(Refusal { error, facts, vendor: None });
         };
         let outcome =
             if matches!(miss, Miss::Timeout(..)) { Outcome::Timeout } else { Outcome::UpstreamError };
@@ -444,9 +519,12 @@ impl<'a> Dispatch<'a> {
             }
         }
         self.note_overhead();
-        let vendor = miss.vendor();
+        let vendor = miss.vendor(self.plan.dialect);
         let error = miss.into_error(&offer);
-        tracing::warn!(request.id = %self.plan.call.request_id, route = %self.plan.route.name,
+        // Only where no account was opened.
+        self.trace.refused(&error);
+        tracing::warn!(request.id = %self.plan.call.request_id,
+            trace_id = self.trace_id.map(tracing::field::display), route = %self.plan.route.name,
             channel = %offer.channel.name, model = %offer.model_name, attempts = self.attempts,
             error.code = error.code.code(), error = %error.public,
             error.source = error.source.as_ref().map(tracing::field::display), "call failed");
@@ -462,7 +540,26 @@ impl<'a> Dispatch<'a> {
         }
         // The spool says once that it fails; a line for each call would help to fill the disk.
         tracing::debug!(request.id = %self.plan.call.request_id, error = %error, "the ledger takes no intent");
-        Box::new(Refusal { error: unrecorded(error), facts, vendor: None })
+        let error = unrecorded(error);
+        self.trace.refused(&error);
+        Box::new(Refusal { error, facts, vendor: None })
+    }
+}
+
+/// An answer of this process.
+fn here(answer: sandbox::Answer, losses: Vec<String>, offer: &Offer) -> Answer {
+    match answer {
+        sandbox::Answer::Whole { body, passed } => {
+            Answer::Whole { headers: HeaderMap::new(), body, passed, losses }
+        }
+        sandbox::Answer::Stream(stream) => Answer::Stream {
+            headers: HeaderMap::new(),
+            losses,
+            feed: Feed::Sandbox(Box::new(stream)),
+            first: Queue::new(),
+            end: None,
+            clocks: Clocks::new(Instant::now(), offer.channel.timeouts()),
+        },
     }
 }
 

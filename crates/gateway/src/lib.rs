@@ -21,8 +21,11 @@ pub mod resolve;
 pub mod snapshot;
 pub mod spec;
 mod tasks;
+mod trace;
+mod translate;
 
-pub use call::{Endpoint, Gateway, Inbound, Refusal, Reply};
+pub use call::{Address, Endpoint, Gateway, Inbound, Refusal, Reply};
 pub use client::install_tls_provider;
 pub use relay::ReplyBody;
 pub use tasks::Tasks;
+pub use trace::{TraceContext, Tracing};

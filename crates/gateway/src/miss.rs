@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use steelyard_core::{ApiError, ErrorCode};
+use steelyard_dialect::{Dialect, UpstreamFault};
 
 use crate::account::Passed;
 use crate::offer::Offer;
@@ -15,7 +16,7 @@ pub(crate) enum Miss {
     /// Nothing was sent.
     Unreachable(String),
     /// The vendor refused.
-    Status { failure: Failure, status: StatusCode, body: Bytes },
+    Status { failure: Failure, status: StatusCode, body: Bytes, wire: Dialect },
     /// The vendor went silent after the request was sent.
     Timeout(&'static str, Duration),
     /// The answer broke off or makes no sense.
@@ -30,14 +31,15 @@ impl Miss {
         matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_))
     }
 
-    /// The vendor's own words, where the caller can use them.
-    pub(crate) fn vendor(&self) -> Option<(StatusCode, Bytes)> {
+    /// The vendor's own words, where the caller can use them: it speaks the vendor's wire.
+    pub(crate) fn vendor(&self, client: Dialect) -> Option<(StatusCode, Bytes)> {
         match self {
             Self::Status {
                 failure: Failure::Caller | Failure::NoModel | Failure::RateLimited(_),
                 status,
                 body,
-            } => Some((*status, body.clone())),
+                wire,
+            } if *wire == client => Some((*status, body.clone())),
             Self::Status { .. }
             | Self::Unreachable(_)
             | Self::Timeout(..)
@@ -66,7 +68,7 @@ impl Miss {
                 ApiError::new(code, text).with_source(why)
             }
             Self::Refused(error) => error,
-            Self::Status { failure, status, body } => {
+            Self::Status { failure, status, body, wire } => {
                 let error = match failure {
                     Failure::Passing(wait) => {
                         ApiError::new(ErrorCode::UpstreamFailed, format!("{at} failed with status {status}"))
@@ -93,10 +95,7 @@ impl Miss {
                         let text = format!("{at} has no model `{}`", offer.upstream_model);
                         ApiError::new(ErrorCode::UnknownModel, text).with_param("model")
                     }
-                    Failure::Caller => ApiError::new(
-                        ErrorCode::UpstreamRefused,
-                        format!("{at} refuses the request with status {status}"),
-                    ),
+                    Failure::Caller => refused(&at, status, wire.vendor_fault(&body)),
                 };
                 error.with_source(format!("status {status}: {}", excerpt(&body)))
             }
@@ -114,6 +113,17 @@ impl Miss {
             | Self::Refused(_) => None,
         }
     }
+}
+
+/// The vendor's refusal in its own words, for a caller who does not speak its wire.
+fn refused(at: &str, status: StatusCode, fault: Option<UpstreamFault>) -> ApiError {
+    let Some(fault) = fault else {
+        let text = format!("{at} refuses the request with status {status}");
+        return ApiError::new(ErrorCode::UpstreamRefused, text);
+    };
+    let code =
+        if fault.is_context_overflow() { ErrorCode::ContextTooLong } else { ErrorCode::UpstreamRefused };
+    ApiError::new(code, format!("{at} refuses the request: {fault}"))
 }
 
 fn excerpt(body: &[u8]) -> String {

@@ -1,7 +1,6 @@
 //! The plan of a call: pure, made once from the snapshot and a peek at the body. Nothing is sent or written here.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,9 +8,12 @@ use bytes::Bytes;
 use steelyard_billing::CallBound;
 use steelyard_core::record::{Attempt, AttemptStatus, CallFacts};
 use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
-use steelyard_dialect::{Dialect, InjectUsage, peek_embeddings, relay_body};
+use steelyard_dialect::anthropic::count_tokens;
+use steelyard_dialect::{
+    ChatRequest, Dialect, InjectUsage, InputBound, ModelAt, ReplyContext, peek_embeddings, relay_body,
+};
 
-use crate::call::{Endpoint, Inbound, Refusal};
+use crate::call::{Address, Endpoint, Inbound, Refusal};
 use crate::offer::{Fitness, Offer};
 use crate::resolve::Route;
 use crate::snapshot::Snapshot;
@@ -27,9 +29,12 @@ pub(crate) struct Plan {
     /// The offers to try, in order.
     pub(crate) offers: Vec<Arc<Offer>>,
     pub(crate) body: Bytes,
+    pub(crate) address: Address,
     pub(crate) strict: bool,
     pub(crate) stream: bool,
-    model_at: Range<usize>,
+    /// The model as the client called it.
+    model: String,
+    model_at: ModelAt,
     /// What makes the vendor of a stream report usage that the client did not ask for.
     inject: InjectUsage,
     bound: CallBound,
@@ -37,8 +42,19 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn make(snapshot: &Snapshot, inbound: Inbound, now: Timestamp) -> Result<Self, Box<Refusal>> {
-        let Inbound { request_id, time, started, principal, dialect, endpoint, body, strict } = inbound;
-        let peek = Peeked::read(dialect, endpoint, &body)?;
+        let Inbound {
+            request_id,
+            time,
+            started,
+            principal,
+            dialect,
+            endpoint,
+            body,
+            address,
+            strict,
+            trace: _,
+        } = inbound;
+        let peek = Peeked::read(dialect, endpoint, &body, &address)?;
         let Some(route) = snapshot.resolve(&peek.model) else {
             return Err(unknown_model(snapshot, &peek.model).into());
         };
@@ -59,7 +75,8 @@ impl Plan {
             tags: BTreeMap::new(),
         };
         let strict = strict || route.strict;
-        let Peeked { model_at, stream, inject, bound, .. } = peek;
+        let Peeked { model, model_at, stream, inject, bound } = peek;
+        let model = model.into_owned();
         Ok(Self {
             call,
             dialect,
@@ -68,8 +85,10 @@ impl Plan {
             route,
             offers,
             body,
+            address,
             strict,
             stream,
+            model,
             model_at,
             inject,
             bound,
@@ -108,7 +127,27 @@ impl Plan {
     /// The body for an upstream that speaks the client's dialect: the same bytes, but for the model's name and the
     /// request for usage figures that a bill needs.
     pub(crate) fn relay_body(&self, upstream_model: &str) -> Bytes {
-        relay_body(&self.body, self.model_at.clone(), upstream_model, self.inject.clone())
+        relay_body(&self.body, &self.model_at, upstream_model, self.inject.clone())
+    }
+
+    /// The request in the canonical model, for a target that speaks another wire.
+    pub(crate) fn decode(&self) -> Result<ChatRequest, ApiError> {
+        let outside = self.address.outside();
+        match self.endpoint {
+            Endpoint::CountTokens => count_tokens::decode_request(&self.body, &outside),
+            Endpoint::Chat | Endpoint::Embeddings => self.dialect.decode_request(&self.body, &outside),
+        }
+    }
+
+    /// What an answer of ours says that the vendor does not know.
+    pub(crate) fn reply_context(&self, include_usage: bool) -> ReplyContext {
+        ReplyContext {
+            id: self.dialect.reply_id(&self.call.request_id),
+            model: self.model.clone(),
+            created: self.call.time.seconds(),
+            include_usage,
+            elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
     /// Whether usage is asked for that the client did not ask for, and must not see.
@@ -120,49 +159,52 @@ impl Plan {
 /// What the plan needs of a body, whichever endpoint it is for.
 struct Peeked<'a> {
     model: std::borrow::Cow<'a, str>,
-    model_at: Range<usize>,
+    model_at: ModelAt,
     stream: bool,
     inject: InjectUsage,
     bound: CallBound,
 }
 
 impl<'a> Peeked<'a> {
-    fn read(dialect: Dialect, endpoint: Endpoint, body: &'a [u8]) -> Result<Self, ApiError> {
+    fn read(
+        dialect: Dialect,
+        endpoint: Endpoint,
+        body: &'a [u8],
+        address: &'a Address,
+    ) -> Result<Self, ApiError> {
         match endpoint {
             Endpoint::Chat => {
-                let peek = dialect.peek(body)?;
-                let bound = CallBound {
-                    input_bytes: peek.bound.bytes,
-                    media: peek.bound.media,
-                    unknowable: peek.bound.unknowable,
-                    output_cap: peek.output_cap,
-                    choices: peek.choices,
-                    context_window: None,
-                    max_output: None,
-                };
+                let peek = dialect.peek(body, &address.outside())?;
+                let bound = call_bound(peek.bound, peek.output_cap, peek.choices);
                 let inject = peek.inject_usage();
                 Ok(Self { model: peek.model, model_at: peek.model_at, stream: peek.stream, inject, bound })
             }
             Endpoint::Embeddings => {
                 let peek = peek_embeddings(body)?;
-                let bound = CallBound {
-                    input_bytes: peek.bound.bytes,
-                    media: peek.bound.media,
-                    unknowable: peek.bound.unknowable,
-                    output_cap: Some(0),
-                    choices: 1,
-                    context_window: None,
-                    max_output: None,
-                };
-                Ok(Self {
-                    model: peek.model,
-                    model_at: peek.model_at,
-                    stream: false,
-                    inject: InjectUsage::No,
-                    bound,
-                })
+                Ok(Self::unstreamed(peek.model, peek.model_at, call_bound(peek.bound, Some(0), 1)))
+            }
+            Endpoint::CountTokens => {
+                let peek = dialect.peek(body, &address.outside())?;
+                Ok(Self::unstreamed(peek.model, peek.model_at, call_bound(peek.bound, Some(0), 1)))
             }
         }
+    }
+
+    fn unstreamed(model: std::borrow::Cow<'a, str>, model_at: ModelAt, bound: CallBound) -> Self {
+        Self { model, model_at, stream: false, inject: InjectUsage::No, bound }
+    }
+}
+
+fn call_bound(input: InputBound, output_cap: Option<u64>, choices: u64) -> CallBound {
+    CallBound {
+        input_bytes: input.bytes,
+        media: input.media,
+        unknowable: input.unknowable,
+        hosted_tools: input.hosted_tools,
+        output_cap,
+        choices,
+        context_window: None,
+        max_output: None,
     }
 }
 

@@ -3,7 +3,6 @@
 //! Constraints: frames go out as they come in; the terminal frame waits until the settlement is durable; a stream
 //! that broke off ends with an error event and never looks complete; dropping a body settles its account.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use opentelemetry::trace::TraceId;
 use steelyard_core::port::{BoxFuture, LedgerError};
 use steelyard_core::record::{AttemptStatus, Outcome};
 use steelyard_core::{ApiError, ErrorCode, RequestId};
@@ -67,17 +67,25 @@ impl std::fmt::Debug for ReplyBody {
     }
 }
 
+/// A stream that broke off where its wire has no way to say so: the connection is cut instead.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream broke off in the middle of a frame")]
+pub struct CutOff;
+
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => stream.poll(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => match stream.poll(cx) {
+                Poll::Ready(None) if stream.cut_off => Poll::Ready(Some(Err(CutOff))),
+                polled => polled.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            },
         }
     }
 
@@ -103,6 +111,8 @@ pub struct StreamBody {
     phase: Phase,
     clocks: Clocks,
     ends: Ends,
+    /// The client has half a frame that nothing can end.
+    cut_off: bool,
     /// Counts as a call in flight until the body is gone.
     _in_flight: TaskTrackerToken,
 }
@@ -121,6 +131,7 @@ enum Phase {
 pub(crate) struct Ends {
     pub(crate) dialect: Dialect,
     pub(crate) request_id: RequestId,
+    pub(crate) trace_id: Option<TraceId>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) tasks: Tasks,
 }
@@ -204,6 +215,7 @@ impl StreamBody {
             phase: Phase::Flowing,
             clocks,
             ends,
+            cut_off: false,
             _in_flight: in_flight,
         }
     }
@@ -318,8 +330,12 @@ impl StreamBody {
         let half = self.feed.as_ref().is_some_and(Feed::mid_event);
         let (status, outcome, mut last) = how.read(&self.ends);
         if half && status != AttemptStatus::Ok {
-            // The client has half an event: a blank line ends it, so that the error is an event of its own.
-            last = [b"\n\n", &last[..]].concat().into();
+            // The client has half an event, which must end so that the error is an event of its own.
+            if let Some(end) = self.ends.dialect.event_end() {
+                last = [end, &last[..]].concat().into();
+            } else {
+                (last, self.cut_off) = (Bytes::new(), true);
+            }
         }
         if status != AttemptStatus::Ok {
             // The rest of a stream that went wrong is of no use: its connection is closed.
@@ -347,6 +363,11 @@ impl Finish {
         match self {
             Self::Wire(End::Complete(terminal)) => (AttemptStatus::Ok, Outcome::Ok, terminal),
             Self::Wire(End::VendorError) => (AttemptStatus::Cut, Outcome::UpstreamError, Bytes::new()),
+            Self::Wire(End::Upstream(fault)) => {
+                let text = format!("the vendor failed: {fault}; what you have received is incomplete");
+                let error = ApiError::new(ErrorCode::UpstreamFailed, text);
+                (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
+            }
             Self::Wire(End::Cut(why)) => {
                 let text =
                     "the vendor's stream broke off before its end: what you have received is incomplete";
@@ -371,7 +392,8 @@ impl Finish {
 
 impl Ends {
     fn error(&self, error: &ApiError) -> Bytes {
-        tracing::warn!(request.id = %self.request_id, error.code = error.code.code(), error = %error.public,
+        tracing::warn!(request.id = %self.request_id,
+            trace_id = self.trace_id.map(tracing::field::display), error.code = error.code.code(), error = %error.public,
             error.source = error.source.as_ref().map(tracing::field::display), "stream broke off");
         self.dialect.error_event(error, &self.request_id)
     }

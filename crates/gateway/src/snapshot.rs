@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use secrecy::SecretString;
 use steelyard_billing::{Catalog, CatalogError, CatalogOffer, PriceError, PriceList};
 use steelyard_core::{Principal, Timestamp, UnitPrice, UsageClass};
 
@@ -26,11 +27,26 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
 }
 
+/// A pair with which AWS's SDKs sign, as a call needs it.
+#[derive(Debug, Clone)]
+pub struct AwsKeyRecord {
+    /// What a signature names.
+    pub access_key_id: Arc<str>,
+    /// What it is made with.
+    pub secret: SecretString,
+    /// Whom it authenticates.
+    pub principal: Arc<Principal>,
+    /// From when it is refused.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// What a snapshot is built from.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs {
     /// Keys that may call, the admin key among them.
     pub keys: Vec<KeyRecord>,
+    /// Pairs that may sign calls.
+    pub aws_keys: Vec<AwsKeyRecord>,
     /// Accounts.
     pub channels: Vec<ChannelSpec>,
     /// Names with their targets.
@@ -103,6 +119,7 @@ type NameForm = fn(&Offer) -> Option<Arc<str>>;
 #[derive(Debug)]
 pub struct Snapshot {
     keys: HashMap<[u8; 32], KeyRecord>,
+    aws_keys: HashMap<Arc<str>, AwsKeyRecord>,
     channels: HashMap<Arc<str>, Arc<Channel>>,
     /// Channels in the order of their declaration: the order of implicit routes.
     channel_order: Vec<Arc<str>>,
@@ -153,6 +170,14 @@ impl HealthBook {
     }
 }
 
+fn by_hash(keys: impl IntoIterator<Item = KeyRecord>) -> HashMap<[u8; 32], KeyRecord> {
+    keys.into_iter().map(|key| (key.hash, key)).collect()
+}
+
+fn by_access_key_id(keys: impl IntoIterator<Item = AwsKeyRecord>) -> HashMap<Arc<str>, AwsKeyRecord> {
+    keys.into_iter().map(|key| (Arc::clone(&key.access_key_id), key)).collect()
+}
+
 impl Snapshot {
     /// Builds a snapshot, or says what is wrong and changes nothing.
     pub fn build(
@@ -161,7 +186,8 @@ impl Snapshot {
         previous: Option<&Self>,
     ) -> Result<Self, SnapshotError> {
         let mut snapshot = Self {
-            keys: inputs.keys.iter().map(|key| (key.hash, key.clone())).collect(),
+            keys: by_hash(inputs.keys.iter().cloned()),
+            aws_keys: by_access_key_id(inputs.aws_keys.iter().cloned()),
             channels: HashMap::new(),
             channel_order: Vec::new(),
             offers: Vec::new(),
@@ -185,9 +211,10 @@ impl Snapshot {
 
     /// The same, with other keys: what a change of keys needs.
     #[must_use]
-    pub fn with_keys(&self, keys: Vec<KeyRecord>) -> Self {
+    pub fn with_keys(&self, keys: Vec<KeyRecord>, aws_keys: Vec<AwsKeyRecord>) -> Self {
         Self {
-            keys: keys.into_iter().map(|key| (key.hash, key)).collect(),
+            keys: by_hash(keys),
+            aws_keys: by_access_key_id(aws_keys),
             channels: self.channels.clone(),
             channel_order: self.channel_order.clone(),
             offers: self.offers.clone(),
@@ -330,7 +357,7 @@ impl Snapshot {
 
     /// Gives every offer its names, in the order of resolution: an earlier form is never replaced by a later.
     fn name_offers(&mut self) {
-        let forms: [NameForm; 3] = [
+        let forms: [NameForm; 4] = [
             |offer| Some(offer.full_name().into()),
             |offer| offer.model.as_ref().map(|model| Arc::clone(&model.id)),
             |offer| {
@@ -341,6 +368,8 @@ impl Snapshot {
                         .map_or_else(|| Arc::clone(&offer.upstream_model), |m| Arc::clone(&m.name)),
                 )
             },
+            // What the provider's own clients write: a Bedrock model id, an inference profile.
+            |offer| Some(Arc::clone(&offer.upstream_model)),
         ];
         for form in forms {
             let mut named: HashMap<Arc<str>, Vec<Arc<Offer>>> = HashMap::new();
@@ -368,10 +397,20 @@ impl Snapshot {
         self.keys.get(hash)
     }
 
+    /// The pair with this access key id.
+    pub fn aws_key(&self, access_key_id: &str) -> Option<&AwsKeyRecord> {
+        self.aws_keys.get(access_key_id)
+    }
+
     /// Where a model name leads; names of offers that nobody declared are made on the spot.
     pub fn resolve(&self, name: &str) -> Option<Arc<Route>> {
         if let Some(route) = self.names.get(name) {
             return Some(Arc::clone(route));
+        }
+        if name.starts_with("arn:") {
+            // What an ARN of AWS names stands behind its last slash.
+            let (_, id) = name.rsplit_once('/')?;
+            return self.names.get(id).map(Arc::clone);
         }
         let (channel, model) = name.split_once('/')?;
         let channel = self.channels.get(channel).filter(|_| !model.is_empty())?;

@@ -17,6 +17,10 @@ pub enum ProviderKind {
     Openai,
     /// Any server that speaks OpenAI's Chat Completions: vLLM, Ollama, a vendor's compatible endpoint.
     Compatible,
+    /// Anthropic's own API.
+    Anthropic,
+    /// Amazon Bedrock's Converse API.
+    Bedrock,
     /// The scripted stand-in inside Steelyard. It is not a language model.
     Sandbox,
 }
@@ -27,6 +31,8 @@ impl ProviderKind {
         match self {
             Self::Openai => "openai",
             Self::Compatible => "compatible",
+            Self::Anthropic => "anthropic",
+            Self::Bedrock => "bedrock",
             Self::Sandbox => "sandbox",
         }
     }
@@ -41,12 +47,20 @@ pub struct ChannelSpec {
     /// The wire adapter.
     pub provider: ProviderKind,
     /// Where the provider is reached, up to and without `/chat/completions`. Required for `compatible`;
-    /// `https://api.openai.com/v1` for `openai` unless given.
+    /// `https://api.openai.com/v1` for `openai` `https://api.anthropic.com` for `anthropic`
+    /// and `https://bedrock-runtime.REGION.amazonaws.com` for `bedrock` unless given.
     #[serde(default)]
     pub base_url: Option<String>,
     /// The account's API key: `env:NAME`, `file:PATH`, or the key itself.
     #[serde(default)]
     pub api_key: Option<SecretRef>,
+    /// AWS region, such as `us-east-1`. Required for `bedrock`.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// AWS credentials. Without them and without an `api_key`, AWS's own chain is asked: environment, profile, web
+    /// identity, container, instance.
+    #[serde(default)]
+    pub credentials: Option<CredentialsSpec>,
     /// OpenAI organization, sent as `OpenAI-Organization`.
     #[serde(default)]
     pub organization: Option<String>,
@@ -73,7 +87,28 @@ pub struct ChannelSpec {
 impl ChannelSpec {
     /// Whether the channel depends on files, which may change while the declaration does not.
     pub fn reads_a_file(&self) -> bool {
-        self.ca_file.is_some() || self.api_key.as_ref().is_some_and(SecretRef::is_file)
+        let credentials = self.credentials.iter().flat_map(CredentialsSpec::secrets);
+        self.ca_file.is_some() || self.api_key.iter().chain(credentials).any(SecretRef::is_file)
+    }
+}
+
+/// An AWS access key pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsSpec {
+    /// The access key id: `env:NAME`, `file:PATH`, or the id itself.
+    pub access_key_id: SecretRef,
+    /// The secret access key, likewise.
+    pub secret_access_key: SecretRef,
+    /// The session token of temporary credentials, likewise.
+    #[serde(default)]
+    pub session_token: Option<SecretRef>,
+}
+
+impl CredentialsSpec {
+    /// Each of them.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        [&self.access_key_id, &self.secret_access_key].into_iter().chain(&self.session_token)
     }
 }
 

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use steelyard_core::{ApiError, ErrorCode};
 use steelyard_gateway::Gateway;
 
+use crate::auth::SigningKeys;
 use crate::control::Control;
 use crate::drain::Drain;
 use crate::{api, dialect, health};
@@ -34,6 +35,8 @@ pub struct App {
     pub limits: Limits,
     /// Whether the server is shutting down.
     pub drain: Drain,
+    /// Keys derived from the secrets of AWS-style key pairs.
+    pub signing_keys: SigningKeys,
     /// Metrics.
     pub recorder: PrometheusHandle,
 }
@@ -46,9 +49,29 @@ impl App {
             .route("/embeddings", post(dialect::openai::embeddings))
             .route("/models", get(dialect::openai::models))
             .route("/models/{*name}", get(dialect::openai::model));
-        Router::new()
-            .nest("/v1", openai.clone())
-            .nest("/openai/v1", openai)
+        let anthropic = Router::new()
+            .route("/messages", post(dialect::anthropic::messages))
+            .route("/messages/count_tokens", post(dialect::anthropic::count_tokens));
+        let mut router = Router::new();
+        // Without `nest`, which would take the prefix out of the path that a signature covers.
+        for prefix in ["", "/bedrock"] {
+            router = router
+                .route(&format!("{prefix}/model/{{*rest}}"), post(dialect::bedrock::model))
+                .route(&format!("{prefix}/foundation-models"), get(dialect::bedrock_control::list_models))
+                .route(
+                    &format!("{prefix}/foundation-models/{{*id}}"),
+                    get(dialect::bedrock_control::get_model),
+                )
+                .route(&format!("{prefix}/inference-profiles"), get(dialect::bedrock_control::list_profiles))
+                .route(
+                    &format!("{prefix}/inference-profiles/{{*id}}"),
+                    get(dialect::bedrock_control::get_profile),
+                );
+        }
+        router
+            .nest("/v1", openai.clone().merge(anthropic.clone()))
+            .nest("/openai/v1", openai.clone())
+            .nest("/anthropic/v1", openai.merge(anthropic))
             .nest("/api/v1", api::router(&self))
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
@@ -75,10 +98,10 @@ async fn wrong_method(request: Request) -> Response {
 
 /// In the shape of whoever owns the path.
 fn render(request: &Request, error: &ApiError) -> Response {
-    let id = dialect::openai::request_id(request);
+    let id = dialect::call::request_id(request);
     if request.uri().path().starts_with("/api/") {
         api::error_response(error, id)
     } else {
-        dialect::openai::error_response(error, id)
+        dialect::call::error_response(dialect::owner(request), error, id)
     }
 }

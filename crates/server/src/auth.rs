@@ -1,4 +1,9 @@
-//! Who is calling: every bearer form of every dialect, checked against the snapshot. No database, no password hash.
+//! Who is calling: every bearer form of every dialect, and in `sigv4` signed requests, checked against the snapshot.
+//! No database, no password hash.
+
+pub(crate) mod sigv4;
+
+pub use sigv4::SigningKeys;
 
 use std::sync::Arc;
 

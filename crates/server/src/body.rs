@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use steelyard_core::{ApiError, ErrorCode};
 
-/// Collects a body that must be JSON.
-pub(crate) async fn collect(
+/// Collects a body that must be JSON, as it came: a signature covers it so.
+pub(crate) async fn read(
     headers: &HeaderMap,
     body: Body,
     limit: usize,
@@ -22,9 +22,13 @@ pub(crate) async fn collect(
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large(limit));
     }
-    let raw = tokio::time::timeout(wait, read(body, limit, announced)).await.map_err(|_| {
+    tokio::time::timeout(wait, frames(body, limit, announced)).await.map_err(|_| {
         ApiError::new(ErrorCode::RequestTimeout, format!("the request body did not arrive within {wait:?}"))
-    })??;
+    })?
+}
+
+/// A body without its `content-encoding`.
+pub(crate) fn decoded(headers: &HeaderMap, raw: Bytes, limit: usize) -> Result<Bytes, ApiError> {
     match headers.get(CONTENT_ENCODING).map(axum::http::HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(raw),
         Some(b"gzip" | b"x-gzip") => decode(flate2::read::MultiGzDecoder::new(&raw[..]), "gzip", limit),
@@ -57,7 +61,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(ErrorCode::UnsupportedContentType, text))
 }
 
-async fn read(mut body: Body, limit: usize, announced: Option<u64>) -> Result<Bytes, ApiError> {
+async fn frames(mut body: Body, limit: usize, announced: Option<u64>) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -125,7 +129,8 @@ mod tests {
     }
 
     async fn code(headers: &HeaderMap, body: impl Into<Body>, limit: usize) -> Result<Bytes, ErrorCode> {
-        collect(headers, body.into(), limit, WAIT).await.map_err(|error| error.code)
+        let raw = read(headers, body.into(), limit, WAIT).await.map_err(|error| error.code)?;
+        decoded(headers, raw, limit).map_err(|error| error.code)
     }
 
     #[tokio::test]
@@ -162,7 +167,7 @@ mod tests {
             assert_eq!(code(&headers(&[("content-type", good)]), "{}", 9).await, Ok("{}".into()), "{good}");
         }
         let wrong = headers(&[("content-type", "text/plain")]);
-        let error = collect(&wrong, Body::from("{}"), 9, WAIT).await.unwrap_err();
+        let error = read(&wrong, Body::from("{}"), 9, WAIT).await.unwrap_err();
         assert!(error.public.contains("`text/plain`"), "{error}");
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use steelyard_billing::Catalog;
-use steelyard_core::Principal;
+use steelyard_core::{Principal, Timestamp};
 use steelyard_gateway::Gateway;
-use steelyard_gateway::snapshot::{Inputs, KeyRecord, Snapshot, SnapshotError};
+use steelyard_gateway::snapshot::{AwsKeyRecord, Inputs, KeyRecord, Snapshot, SnapshotError};
 use steelyard_gateway::spec::{ChannelSpec, PriceSpec, RouteSpec};
 use steelyard_store::db::DEFAULT_PROJECT;
+use steelyard_store::repo::Key;
 use steelyard_store::settle::SettlerWatch;
 use steelyard_store::{Db, Secret, Spool, StoreError};
 use tokio::sync::Mutex;
@@ -106,8 +107,8 @@ impl Control {
     pub async fn refresh_keys(&self) -> Result<(), StoreError> {
         let _one = self.change.lock().await;
         self.stale.store(true, Ordering::Release);
-        let keys = key_records(&self.db, &self.admin).await?;
-        let snapshot = self.gateway.snapshot().with_keys(keys);
+        let (keys, aws_keys) = key_records(&self.db, &self.admin).await?;
+        let snapshot = self.gateway.snapshot().with_keys(keys, aws_keys);
         self.gateway.swap(snapshot);
         self.stale.store(false, Ordering::Release);
         Ok(())
@@ -145,8 +146,10 @@ impl Control {
 }
 
 async fn inputs(db: &Db, admin: &KeyRecord, declared: &Declared) -> Result<Inputs, StoreError> {
+    let (keys, aws_keys) = key_records(db, admin).await?;
     Ok(Inputs {
-        keys: key_records(db, admin).await?,
+        keys,
+        aws_keys,
         channels: declared.channels.clone(),
         routes: declared.routes.clone(),
         prices: declared.prices.clone(),
@@ -165,16 +168,30 @@ async fn admin_record(db: &Db, secret: &Secret) -> Result<KeyRecord, StoreError>
     Ok(KeyRecord { hash: *secret.hash().as_bytes(), principal: Arc::new(principal), expires_at: None })
 }
 
-async fn key_records(db: &Db, admin: &KeyRecord) -> Result<Vec<KeyRecord>, StoreError> {
-    let mut records = vec![admin.clone()];
-    records.extend(db.keys().load_all().await?.into_iter().map(|secret| {
-        let expires_at = [secret.key.expires_at, secret.valid_until].into_iter().flatten().min();
-        KeyRecord { hash: *secret.hash.as_bytes(), principal: Arc::new(principal(&secret.key)), expires_at }
+/// Everything that authenticates: what is sent along, the admin key first, and what signs.
+async fn key_records(db: &Db, admin: &KeyRecord) -> Result<(Vec<KeyRecord>, Vec<AwsKeyRecord>), StoreError> {
+    let active = db.keys().load_all().await?;
+    let mut keys = vec![admin.clone()];
+    keys.extend(active.secrets.into_iter().map(|secret| KeyRecord {
+        hash: *secret.hash.as_bytes(),
+        principal: Arc::new(principal(&secret.key)),
+        expires_at: end(&secret.key, secret.valid_until),
     }));
-    Ok(records)
+    let aws_keys = active.pairs.into_iter().map(|pair| AwsKeyRecord {
+        access_key_id: pair.access_key_id.into(),
+        principal: Arc::new(principal(&pair.key)),
+        expires_at: end(&pair.key, pair.valid_until),
+        secret: pair.secret_access_key.into_inner(),
+    });
+    Ok((keys, aws_keys.collect()))
 }
 
-fn principal(key: &steelyard_store::repo::Key) -> Principal {
+/// From when a secret of a key is refused: by the end of the key, or by its own.
+fn end(key: &Key, valid_until: Option<Timestamp>) -> Option<Timestamp> {
+    [key.expires_at, valid_until].into_iter().flatten().min()
+}
+
+fn principal(key: &Key) -> Principal {
     Principal {
         key: Some(key.id),
         name: key.name.as_str().into(),

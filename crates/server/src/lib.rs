@@ -15,8 +15,10 @@ pub mod drain;
 mod health;
 mod linger;
 pub mod listen;
+pub mod tls;
 
 pub use app::{App, Limits};
+pub use auth::SigningKeys;
 pub use control::Control;
 pub use drain::Drain;
 pub use health::install_recorder;

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -19,8 +20,9 @@ const LIMIT: Duration = Duration::from_secs(2);
 const MOST: usize = 32 << 20;
 
 pin_project! {
-    /// A stream whose shutdown waits for the other side.
+    /// A stream whose shutdown waits for the other side. What was read of it before is read again first.
     pub(crate) struct Lingering<S> {
+        begun: Bytes,
         #[pin]
         stream: S,
         closing: Option<Pin<Box<Sleep>>>,
@@ -29,14 +31,20 @@ pin_project! {
 }
 
 impl<S> Lingering<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, closing: None, unread: 0 }
+    pub(crate) fn new(begun: Bytes, stream: S) -> Self {
+        Self { begun, stream, closing: None, unread: 0 }
     }
 }
 
 impl<S: AsyncRead> AsyncRead for Lingering<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_read(cx, buf)
+        let this = self.project();
+        if !this.begun.is_empty() {
+            let count = this.begun.len().min(buf.remaining());
+            buf.put_slice(&this.begun.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        this.stream.poll_read(cx, buf)
     }
 }
 
@@ -83,13 +91,14 @@ impl<S: AsyncRead + AsyncWrite> AsyncWrite for Lingering<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use steelyard_gateway::Tasks;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test(start_paused = true)]
     async fn closing_reads_on_until_the_other_side_closes_or_the_limit_is_reached() {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let closing = tokio::spawn(async move {
-            let mut ours = Lingering::new(ours);
+        let closing = Tasks::default().spawn(async move {
+            let mut ours = Lingering::new(Bytes::new(), ours);
             ours.write_all(b"too large").await?;
             ours.shutdown().await
         });
@@ -98,11 +107,23 @@ mod tests {
         theirs.write_all(&[b'x'; 1000]).await.unwrap();
         assert!(!closing.is_finished(), "what still comes is read");
         drop(theirs);
-        closing.await.unwrap().unwrap();
+        closing.await.unwrap().unwrap().unwrap();
 
         let (ours, _theirs) = tokio::io::duplex(64);
         let begun = tokio::time::Instant::now();
-        Lingering::new(ours).shutdown().await.unwrap();
+        Lingering::new(Bytes::new(), ours).shutdown().await.unwrap();
         assert_eq!(begun.elapsed(), LIMIT);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_first() {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(b" / HTTP/1.1").await.unwrap();
+        drop(theirs);
+        let mut text = String::new();
+        let mut stream = Lingering::new(Bytes::from_static(b"GET"), ours);
+        assert_eq!(stream.read(&mut [0; 2]).await.unwrap(), 2);
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "T / HTTP/1.1");
     }
 }

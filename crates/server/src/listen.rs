@@ -1,4 +1,5 @@
-//! One port for HTTP/1.1, HTTP/2 and HTTP/2 with prior knowledge. Every response leaves here with its request id.
+//! A port for HTTP/1.1, HTTP/2 and HTTP/2 with prior knowledge, in clear or over TLS. Every response leaves here with
+//! its request id.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -7,17 +8,22 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response};
+use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use steelyard_core::RequestId;
+use steelyard_gateway::Tasks;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt;
 
 use crate::linger::Lingering;
-use tower::ServiceExt;
 
 /// When connections are given up.
 #[derive(Debug, Clone, Copy)]
@@ -31,23 +37,26 @@ pub struct ConnectionLimits {
 /// A connection buffers at most so much; it also bounds the head of a request.
 const BUFFER: usize = 64 << 10;
 
+/// What a listener speaks beneath HTTP.
+#[derive(Clone)]
+pub enum Transport {
+    /// Nothing.
+    Plain,
+    /// TLS. The handshake has as long as the head of a request.
+    Tls(TlsAcceptor),
+}
+
 /// Accepts connections until `stop` changes, then lets them end what they are at.
 pub async fn serve(
     listener: TcpListener,
+    transport: Transport,
     router: Router,
     limits: ConnectionLimits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(20)))
-        .max_concurrent_streams(1024)
-        .adaptive_window(true);
+    let talk = Talk { builder: builder(limits), router, limits };
     let graceful = GracefulShutdown::new();
-    let (cut, cutting) = watch::channel(false);
+    let connections = Tasks::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -63,20 +72,15 @@ pub async fn serve(
             }
         };
         let _ = stream.set_nodelay(true);
-        let (builder, watcher, service) = (builder.clone(), graceful.watcher(), service(router.clone()));
-        let mut cutting = cutting.clone();
-        tokio::spawn(async move {
-            if !speaks(&stream, limits.head).await {
-                return;
-            }
-            let stream = TokioIo::new(Lingering::new(stream));
-            let connection = watcher.watch(builder.serve_connection(stream, service).into_owned());
-            // A client that breaks off is its own business; what it had asked for settles by itself.
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(error = %error, "connection ended");
-                },
-                _ = cutting.changed() => {}
+        let (talk, transport, watcher) = (talk.clone(), transport.clone(), graceful.watcher());
+        connections.spawn(async move {
+            match transport {
+                Transport::Plain => talk.over(stream, watcher).await,
+                Transport::Tls(acceptor) => {
+                    if let Some(stream) = handshake(&acceptor, stream, limits.head).await {
+                        talk.over(stream, watcher).await;
+                    }
+                }
             }
         });
     }
@@ -85,29 +89,83 @@ pub async fn serve(
         tracing::warn!("some connections did not close in time and are cut");
     }
     // Dropping a connection drops the calls on it, which settle by what had passed.
-    cut.send_replace(true);
+    connections.cut();
+    connections.finished().await;
+}
+
+fn builder(limits: ConnectionLimits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(1024)
+        .adaptive_window(true);
+    builder
+}
+
+/// The TLS stream; none if the client does not get there within `limit`.
+async fn handshake(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    limit: Duration,
+) -> Option<TlsStream<TcpStream>> {
+    match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(error = %error, "no TLS handshake: the client speaks plain HTTP, or does not trust the certificate");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(?limit, "no TLS handshake in time");
+            None
+        }
+    }
+}
+
+/// How HTTP is talked on a connection, whatever is beneath it.
+#[derive(Clone)]
+struct Talk {
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    limits: ConnectionLimits,
+}
+
+impl Talk {
+    /// Serves a connection to its end.
+    async fn over<S>(self, mut stream: S, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(begun) = beginning(&mut stream, self.limits.head).await else { return };
+        let stream = TokioIo::new(Lingering::new(begun, stream));
+        let connection = self.builder.serve_connection(stream, service(self.router)).into_owned();
+        // A client that breaks off is its own business; what it had asked for settles by itself.
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(error = %error, "connection ended");
+        }
+    }
 }
 
 /// HTTP/2 with prior knowledge begins with this.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Whether the client begins to speak within `limit`: with a request line, whose end is then awaited under a limit of
-/// its own, or with the whole of HTTP/2's preface. A client that only holds a connection is not kept.
-async fn speaks(stream: &TcpStream, limit: Duration) -> bool {
-    let mut begun = [0; PREFACE.len()];
-    let begins = async {
-        loop {
-            match stream.peek(&mut begun).await {
-                Ok(0) | Err(_) => return false,
-                Ok(count) if count < PREFACE.len() && begun[..count] == PREFACE[..count] => {
-                    // A part of the preface: more must come, and peeking does not wait for it.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Ok(_) => return true,
+/// What the client says first, if it does within `limit`: the beginning of a request line, whose end is then awaited
+/// under a limit of its own, or the whole of HTTP/2's preface. A client that only holds a connection is not kept.
+async fn beginning<S: AsyncRead + Unpin>(stream: &mut S, limit: Duration) -> Option<Bytes> {
+    let mut begun = BytesMut::with_capacity(PREFACE.len());
+    let reading = async {
+        while begun.len() < PREFACE.len() && PREFACE.starts_with(&begun) {
+            let room = PREFACE.len() - begun.len();
+            if !matches!((&mut *stream).take(room as u64).read_buf(&mut begun).await, Ok(1..)) {
+                return false;
             }
         }
+        true
     };
-    tokio::time::timeout(limit, begins).await.unwrap_or(false)
+    let spoke = tokio::time::timeout(limit, reading).await.unwrap_or(false);
+    spoke.then(|| begun.freeze())
 }
 
 /// The address a listener got.

@@ -9,16 +9,19 @@ use anyhow::Context;
 use steelyard_billing::Catalog;
 use steelyard_core::Clock;
 use steelyard_core::port::Ledger;
-use steelyard_gateway::{Gateway, install_tls_provider};
+use steelyard_gateway::{Gateway, Tasks, Tracing, install_tls_provider};
 use steelyard_server::control::{Books, Control, Declared};
-use steelyard_server::listen::{self, ConnectionLimits};
-use steelyard_server::{App, Drain, Limits, install_recorder};
+use steelyard_server::listen::{self, ConnectionLimits, Transport};
+use steelyard_server::tls::{self, Certificates, SelfSigned};
+use steelyard_server::{App, Drain, Limits, SigningKeys, install_recorder};
 use steelyard_store::{DataDir, Db, Secret, Settler, Spool, SpoolOptions};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::serve::ServeArgs;
-use crate::config::{Config, Durability, Loaded, Severity, Sources, Watch};
+use crate::config::{Config, Durability, Loaded, Severity, Sources, TlsConfig, Watch};
+use crate::telemetry::otlp::Exporting;
 
 /// What a server is started from.
 pub struct ServeOptions {
@@ -36,6 +39,8 @@ pub struct ServeOptions {
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where it listens for TLS, if it does.
+    pub tls: Option<Secured>,
     /// The admin key.
     pub admin_key: String,
     /// Where the admin key came from.
@@ -45,9 +50,18 @@ pub struct Running {
     settler: Option<Settler>,
     dir: DataDir,
     stop: watch::Sender<bool>,
-    listening: JoinHandle<()>,
-    background: Vec<JoinHandle<()>>,
+    listening: Vec<JoinHandle<Option<()>>>,
+    background: Tasks,
+    exporting: Option<Exporting>,
     drain_timeout: Duration,
+}
+
+/// A listener that speaks TLS.
+pub struct Secured {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The certificate that clients must be told to trust, where nobody else vouches for it.
+    pub to_be_trusted: Option<PathBuf>,
 }
 
 /// Where an admin key came from.
@@ -82,7 +96,13 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     };
     let clock = Clock::System;
     let dir = DataDir::open(&data_dir)?;
-    let db = Db::open(&dir, durability, clock.clone()).await?;
+    let db = match &loaded.config.store.url {
+        None => Db::open(&dir, durability, clock.clone()).await?,
+        Some(url) => {
+            let url = url.resolve().context("store.url: the URL of the database is not there")?;
+            Db::connect(&dir, &url, loaded.config.store.max_connections, clock.clone()).await?
+        }
+    };
     let (admin, admin_key_from) = admin_key(&dir)?;
 
     let (ledger, books, settler): (Arc<dyn Ledger>, _, _) = if let Some(ledger) = ledger {
@@ -98,7 +118,9 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let recorder = install_recorder();
     let declared = declared(&loaded.config);
     let snapshot = Control::first_snapshot(&db, &admin, &declared, &catalog).await?;
-    let gateway = Gateway::new(snapshot, ledger, clock);
+    let exporting = Exporting::start(&loaded.config.telemetry)?;
+    let tracing = exporting.as_ref().map_or_else(Tracing::off, Exporting::tracing);
+    let gateway = Gateway::new(snapshot, ledger, clock, tracing);
     let control = Control::new(db.clone(), books, Arc::clone(&gateway), &admin, catalog).await?;
     let app = Arc::new(App {
         gateway,
@@ -108,27 +130,47 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
             body_wait: server.body_timeout.0,
         },
         drain: Drain::default(),
+        signing_keys: SigningKeys::default(),
         recorder,
     });
 
-    let listener = listen::bind(&listen).await.with_context(|| {
-        format!("cannot listen on {listen}: is the port free, and the address one of this machine?")
-    })?;
+    let certificates = match &server.tls {
+        Some(tls) => Some((tls, certificates(tls, &dir, app.gateway.clock())?)),
+        None => None,
+    };
+    let listener = bind(&listen).await?;
     let addr = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
     let limits = ConnectionLimits { head: server.header_timeout.0, closing: CLOSE_LIMIT };
-    let listening = tokio::spawn(listen::serve(listener, Arc::clone(&app).router(), limits, stopped));
-
-    let mut background = vec![tokio::spawn(reconcile(Arc::clone(&app)))];
+    let (listeners, background) = (Tasks::default(), Tasks::default());
+    let serve = |listener, transport| {
+        let router = Arc::clone(&app).router();
+        listeners.spawn(listen::serve(listener, transport, router, limits, stopped.clone()))
+    };
+    let mut listening = vec![];
+    let mut secured = None;
+    if let Some((tls, certificates)) = certificates {
+        let listener = bind(&tls.listen).await?;
+        secured = Some(Secured { addr: listener.local_addr()?, to_be_trusted: certificates.to_be_trusted() });
+        listening.push(serve(listener, Transport::Tls(certificates.acceptor())));
+        background.spawn(certificates.follow());
+    }
+    listening.push(serve(listener, Transport::Plain));
+    background.spawn(reconcile(Arc::clone(&app)));
     if let Some(sources) = sources {
-        background.push(tokio::spawn(follow_config(Arc::clone(&app), sources, loaded.clone())));
+        background.spawn(follow_config(Arc::clone(&app), sources, loaded.clone()));
     }
     let drain_timeout = server.drain_timeout.0;
-    std::fs::write(dir.path().join(LISTEN_FILE), format!("{addr}\n"))
-        .with_context(|| format!("cannot write {LISTEN_FILE} into {}", dir.path().display()))?;
+    // The last to be written is the one that scripts wait for.
+    if let Some(secured) = &secured {
+        write_address(&dir, TLS_LISTEN_FILE, secured.addr)?;
+        tracing::info!(server.address = %secured.addr, "listening for TLS");
+    }
+    write_address(&dir, LISTEN_FILE, addr)?;
     tracing::info!(server.address = %addr, data_dir = %dir.path().display(), "listening");
     Ok(Running {
         addr,
+        tls: secured,
         admin_key: admin.expose().to_owned(),
         admin_key_from,
         app,
@@ -138,8 +180,24 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
         stop,
         listening,
         background,
+        exporting,
         drain_timeout,
     })
+}
+
+async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    listen::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: is the port free, and the address one of this machine?")
+    })
+}
+
+/// What the TLS listener shows.
+fn certificates(tls: &TlsConfig, dir: &DataDir, clock: &Clock) -> anyhow::Result<Certificates> {
+    let source = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => tls::Source::Files { cert: cert.clone(), key: key.clone() },
+        _ => tls::Source::SelfSigned(SelfSigned::new(dir.clone(), &tls.names, clock.clone())),
+    };
+    Certificates::open(source).context("the TLS listener cannot be started")
 }
 
 /// Opens the spool, and says what the last process left in it.
@@ -162,6 +220,13 @@ fn open_spool(dir: &DataDir, options: SpoolOptions, clock: &Clock) -> anyhow::Re
 
 /// Where the bound address is written once calls are taken, for whoever started the server on port 0.
 const LISTEN_FILE: &str = "listen.addr";
+/// The same of the TLS listener.
+const TLS_LISTEN_FILE: &str = "listen-tls.addr";
+
+fn write_address(dir: &DataDir, file: &str, addr: SocketAddr) -> anyhow::Result<()> {
+    std::fs::write(dir.path().join(file), format!("{addr}\n"))
+        .with_context(|| format!("cannot write {file} into {}", dir.path().display()))
+}
 
 impl Running {
     /// Refuses new calls, lets those in flight end (up to `server.drain_timeout`), brings the ledger level with the
@@ -175,19 +240,24 @@ impl Running {
             tracing::warn!(calls = cut, limit = ?self.drain_timeout, "some calls did not end in time and are cut");
             self.app.gateway.tasks().cut();
         }
-        for task in &self.background {
-            task.abort();
-        }
+        self.background.cut();
         self.stop.send_replace(true);
-        if let Err(error) = self.listening.await {
-            tracing::error!(error = %error, "the listener failed");
+        for listening in self.listening {
+            if let Err(error) = listening.await {
+                tracing::error!(error = %error, "the listener failed");
+            }
         }
         if let Some(settler) = self.settler {
             let left = settler.close(SETTLE_LIMIT).await;
             tracing::debug!(?left, "the ledger is closed");
         }
         self.db.close().await;
-        let _ = std::fs::remove_file(self.dir.path().join(LISTEN_FILE));
+        if let Some(exporting) = self.exporting {
+            exporting.stop().await;
+        }
+        for file in [LISTEN_FILE, TLS_LISTEN_FILE] {
+            let _ = std::fs::remove_file(self.dir.path().join(file));
+        }
         tracing::info!("stopped");
     }
 }
@@ -297,6 +367,15 @@ fn welcome(running: &Running, data_dir: &std::path::Path) -> anyhow::Result<()> 
     let base = format!("http://{}", running.addr);
     let key_file = data_dir.join("admin.key");
     crate::cli::output::print(format_args!("Steelyard is listening at {base}"))?;
+    if let Some(tls) = &running.tls {
+        crate::cli::output::print(format_args!("and at https://{}", tls.addr))?;
+        if let Some(path) = &tls.to_be_trusted {
+            let path = path.display();
+            crate::cli::output::print(format_args!(
+                "whose certificate clients must be told to trust: {path}"
+            ))?;
+        }
+    }
     match running.admin_key_from {
         AdminKeyFrom::Made => {
             crate::cli::output::print(format_args!(

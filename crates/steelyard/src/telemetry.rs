@@ -1,4 +1,6 @@
-//! Logs: to stderr, for people when it is a terminal, as JSON otherwise.
+//! Logs: to stderr, for people when it is a terminal, as JSON otherwise. Traces: to a collector, in [`otlp`].
+
+pub mod otlp;
 
 use std::io::IsTerminal;
 

@@ -148,6 +148,7 @@ fn main() {
         let tasks: Vec<_> = (0..in_flight)
             .map(|_| {
                 let (spool, left, clock) = (spool.clone(), Arc::clone(&left), clock.clone());
+                #[expect(clippy::disallowed_methods, reason = "each is awaited below")]
                 tokio::spawn(async move {
                     let (mut opens, mut settles) = (Vec::new(), Vec::new());
                     while left

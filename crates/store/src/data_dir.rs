@@ -8,6 +8,11 @@ use std::sync::Arc;
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::zeroize::Zeroizing;
+
+use crate::vault::{MasterKey, random};
 use crate::{Secret, StoreError};
 
 /// A data directory that this process holds the lock of. Clones share the lock; it is released with the last of
@@ -86,21 +91,78 @@ impl DataDir {
             Ok(text) => Ok(AdminKey { secret: Secret::from(text.trim().to_owned()), created: false }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secret = Secret::generate_admin();
-                self.write_private(&path, secret.expose())
-                    .map_err(|error| StoreError::file("write", &path, error))?;
+                self.write_private(&path, secret.expose())?;
                 Ok(AdminKey { secret, created: true })
             }
             Err(error) => Err(StoreError::file("read", &path, error)),
         }
     }
 
-    fn write_private(&self, path: &Path, text: &str) -> std::io::Result<()> {
+    /// The self-signed certificate for development, and its key.
+    pub fn certificate(&self) -> (PathBuf, PathBuf) {
+        let folder = self.path.join("tls");
+        (folder.join("cert.pem"), folder.join("key.pem"))
+    }
+
+    /// Where the key of the vault is kept.
+    pub fn vault_key_file(&self) -> PathBuf {
+        self.path.join("vault.key")
+    }
+
+    /// Reads the key under which secrets in the database are sealed; none if there is no such file.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when the file cannot be read, [`StoreError::Invalid`] when it holds something else.
+    pub(crate) fn vault_key(&self) -> Result<Option<MasterKey>, StoreError> {
+        let path = self.vault_key_file();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::file("read", &path, error)),
+        };
+        let bits = STANDARD.decode(text.trim()).map(Zeroizing::new).ok();
+        let bits = bits.as_deref().and_then(|bits| <&[u8; 32]>::try_from(bits.as_slice()).ok());
+        bits.map(|bits| Some(MasterKey::new(bits))).ok_or_else(|| {
+            StoreError::Invalid(format!(
+                "{} is not a key of the vault: put the file back as it was",
+                path.display()
+            ))
+        })
+    }
+
+    /// Makes that key: 256 random bits in base64, in a file of mode 0600 that appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when the file cannot be written.
+    pub(crate) fn make_vault_key(&self) -> Result<MasterKey, StoreError> {
+        let (path, bits) = (self.vault_key_file(), Zeroizing::new(random::<32>()));
+        let text = Zeroizing::new(STANDARD.encode(&bits[..]));
+        self.write_private(&path, &text)?;
+        Ok(MasterKey::new(&bits))
+    }
+
+    /// Writes a line of text into a file of the directory that appears whole or not at all, with mode 0600. A folder
+    /// that is missing on its way is made with mode 0700.
+    ///
+    /// # Errors
+    /// [`StoreError::File`] when it cannot be written.
+    pub fn write_private(&self, path: &Path, text: &str) -> Result<(), StoreError> {
+        let folder = path.parent().unwrap_or(&self.path);
         let draft = path.with_extension("draft");
-        let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&draft)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        std::fs::rename(&draft, path)?;
-        File::open(&self.path)?.sync_all()
+        let write = || {
+            let mut builder = DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            builder.mode(0o700);
+            builder.create(folder)?;
+            let mut file =
+                private(OpenOptions::new().write(true).create(true).truncate(true)).open(&draft)?;
+            writeln!(file, "{}", text.trim_end())?;
+            file.sync_all()?;
+            std::fs::rename(&draft, path)?;
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(|error| StoreError::file("write", path, error))
     }
 }
 
@@ -150,5 +212,7 @@ mod tests {
         dir.admin_key().unwrap();
         assert_eq!(mode(dir.path()), 0o700);
         assert_eq!(mode(&dir.admin_key_file()), 0o600);
+        dir.make_vault_key().unwrap();
+        assert_eq!(mode(&dir.vault_key_file()), 0o600);
     }
 }

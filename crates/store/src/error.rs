@@ -43,6 +43,16 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The database on a server cannot be reached or does not let us in, at the start.
+    #[error(
+        "cannot use the database {place}: see that it is there, and that the user and password of store.url may come in and make tables"
+    )]
+    Connect {
+        /// Its name and where it is, without a password.
+        place: String,
+        /// What it said.
+        source: Cause,
+    },
     /// The database does not answer now; the same request may succeed later.
     #[error("the database does not answer")]
     Unavailable {
@@ -73,16 +83,19 @@ impl StoreError {
     }
 }
 
-/// `SQLITE_CORRUPT` and `SQLITE_NOTADB`: waiting does not help.
-const DAMAGED: [i32; 2] = [11, 26];
+/// Waiting does not help. PostgreSQL's codes have five characters: `data_corrupted` and `index_corrupted`. SQLite's are
+/// shorter: `SQLITE_CORRUPT` and `SQLITE_NOTADB`, with details in the higher bits.
+fn is_damage(code: &str) -> bool {
+    match code.len() {
+        5 => ["XX001", "XX002"].contains(&code),
+        _ => code.parse::<i32>().is_ok_and(|code| [11, 26].contains(&(code & 0xff))),
+    }
+}
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let damaged = match &error {
-            sqlx::Error::Database(database) => {
-                let code = database.code().and_then(|code| code.parse::<i32>().ok());
-                code.is_some_and(|code| DAMAGED.contains(&(code & 0xff)))
-            }
+            sqlx::Error::Database(database) => database.code().is_some_and(|code| is_damage(&code)),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
             _ => false,
         };

@@ -5,8 +5,11 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::vault::random;
 
 /// A secret in clear; does not print itself and is wiped when dropped.
 #[derive(Clone)]
@@ -24,14 +27,17 @@ impl Secret {
     }
 
     fn with_prefix(prefix: &str) -> Self {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).expect("the operating system gives random bytes");
-        Self::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random)))
+        Self::from(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random::<32>())))
     }
 
     /// The text, to be shown once or compared.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// For whoever keeps it; does not print itself there either.
+    pub fn into_inner(self) -> SecretString {
+        self.0
     }
 
     /// Its hash, as stored.
@@ -59,6 +65,29 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A pair with which AWS's SDKs sign, in the form of AWS's own: the secret never travels, so it must be had again in
+/// clear where signatures are checked.
+#[derive(Debug, Clone)]
+pub struct AwsPair {
+    /// `AKSY` and 16 of `A` to `Z` and `2` to `7`, at random; not a secret.
+    pub access_key_id: String,
+    /// 40 characters of base64: 240 random bits.
+    pub secret_access_key: Secret,
+}
+
+impl AwsPair {
+    /// A new one.
+    pub fn generate() -> Self {
+        const ALPHABET: [u8; 32] = *b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+        let id = random::<16>().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+        let secret = Zeroizing::new(random::<30>());
+        Self {
+            access_key_id: format!("AKSY{}", String::from_iter(id)),
+            secret_access_key: Secret::from(STANDARD.encode(&secret[..])),
+        }
+    }
+}
+
 /// BLAKE3 of a secret. Equality in constant time is not needed: an attacker cannot steer the hash of a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);
@@ -83,6 +112,19 @@ impl KeyHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_look_like_those_of_aws() {
+        let pair = AwsPair::generate();
+        let (id, secret) = (&pair.access_key_id, pair.secret_access_key.expose());
+        let of_id = |byte: u8| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte);
+        assert!(id.len() == 20 && id.starts_with("AKSY") && id.bytes().all(of_id), "{id}");
+        let of_secret = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+        assert!(secret.len() == 40 && secret.bytes().all(of_secret), "{secret}");
+        let other = AwsPair::generate();
+        assert!(*id != other.access_key_id && secret != other.secret_access_key.expose());
+        assert!(!format!("{pair:?}").contains(secret));
+    }
 
     #[test]
     fn secrets_are_long_different_and_do_not_print() {

@@ -1,8 +1,8 @@
 //! What Steelyard keeps: the data directory, the database, and the spool that no crash can lose a call from.
 //!
 //! Owns: the data directory and its lock, every SQL statement, the projects, keys and ledger in
-//! `steelyard.db`, the spool in `spool.db` (which implements [`steelyard_core::port::Ledger`]) and the settler
-//! that moves entries from the one to the other.
+//! `steelyard.db` or on PostgreSQL, the [`vault`] that seals secrets there, the spool in `spool.db` (which implements
+//! [`steelyard_core::port::Ledger`]) and the settler that moves entries from the one to the other.
 //! Must never: speak HTTP, know a wire dialect, a provider or a price, or touch the disk on a thread of the
 //! async runtime.
 //! Start reading at [`spool`]: how a record becomes durable. Then [`settle`]: how it reaches the ledger exactly
@@ -34,10 +34,11 @@ pub mod settle;
 pub mod spool;
 #[cfg(test)]
 mod testing;
+pub mod vault;
 
 pub use data_dir::DataDir;
 pub use db::{Db, Durability};
 pub use error::StoreError;
-pub use key::{KeyHash, Secret};
+pub use key::{AwsPair, KeyHash, Secret};
 pub use settle::Settler;
 pub use spool::{Spool, SpoolOptions};

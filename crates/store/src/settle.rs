@@ -14,10 +14,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sqlx::{Connection, SqliteConnection};
 use tokio::sync::oneshot;
 
-use crate::db::{BEGIN_WRITE, Db, FileId, file_id};
+use crate::db::{Db, Session};
 use crate::error::StoreError;
 use crate::repo::{self, Row};
 use crate::spool::Spool;
@@ -106,11 +105,11 @@ impl Settler {
         let state = Arc::new(State::default());
         let (end, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|error| StoreError::Unavailable { source: error.into() })?;
         let mover = Mover {
-            target: Target { db: db.clone(), connection: None },
+            target: Target { session: Session::new(db) },
             spool: spool.clone(),
             reader: spool.reader()?,
             state: Arc::clone(&state),
@@ -180,9 +179,7 @@ impl Mover {
         if in_order {
             self.finish();
         }
-        if let Some((connection, _)) = self.target.connection.take() {
-            let _ = self.runtime.block_on(connection.close());
-        }
+        self.runtime.block_on(self.target.session.close());
     }
 
     /// Nothing new comes in any more, what is there goes out.
@@ -215,7 +212,7 @@ impl Mover {
                     }
                 }
                 Err(error) => {
-                    self.target.connection = None;
+                    self.target.session.forget();
                     self.report(Some(error));
                     let again = Instant::now() + wait;
                     while Instant::now() < again && !self.state.is_over() {
@@ -245,7 +242,7 @@ impl Mover {
         let (last, count) = (last.seq, entries.len());
         let spool = &self.spool;
         let rows = entries.into_iter().filter_map(|entry| decode(spool, entry));
-        let new = self.runtime.block_on(self.target.insert(rows))?;
+        let new = self.runtime.block_on(self.target.insert(rows, &self.state))?;
         self.position = last;
         self.spool.moved(last, count as u64);
         metrics::counter!("steelyard_ledger_entries_total").increment(new);
@@ -297,26 +294,29 @@ fn describe(error: &StoreError) -> String {
 
 /// Where entries go.
 struct Target {
-    db: Db,
-    connection: Option<(SqliteConnection, FileId)>,
+    session: Session,
 }
 
 impl Target {
-    /// Adds the rows in one transaction, connecting first where that is needed; returns how many were new.
-    async fn insert(&mut self, rows: impl Iterator<Item = Row>) -> Result<u64, StoreError> {
-        // SQLite goes on writing into a deleted file, and what is written there is lost.
-        let file = file_id(self.db.path())?;
-        if self.connection.as_ref().is_some_and(|(_, connected)| *connected != file) {
-            self.connection = None;
-        }
-        let connection = match &mut self.connection {
-            Some((connection, _)) => connection,
-            none => &mut none.insert((self.db.connect().await?, file)).0,
+    /// Adds the rows in one transaction; returns how many were new. Given up when there is no more time: a server
+    /// that says nothing must not hold up the end.
+    async fn insert(&mut self, rows: impl Iterator<Item = Row>, state: &State) -> Result<u64, StoreError> {
+        let insert = async {
+            let mut transaction = self.session.begin().await?;
+            let new = repo::insert(&mut transaction, rows).await?;
+            transaction.commit().await?;
+            Ok(new)
         };
-        let mut transaction = connection.begin_with(BEGIN_WRITE).await?;
-        let new = repo::insert(&mut transaction, rows).await?;
-        transaction.commit().await?;
-        Ok(new)
+        let over = async {
+            while !state.is_over() {
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            done = insert => done,
+            () = over => Err(StoreError::Unavailable { source: "it did not answer in time".into() }),
+        }
     }
 }
 

@@ -8,23 +8,99 @@ use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, In
 use steelyard_core::{Clock, Money, RequestId, Timestamp, Usage, UsageClass};
 
 use crate::spool::Recovered;
-use crate::{DataDir, Db, Durability, Spool, SpoolOptions};
+use crate::{DataDir, Db, Durability, Spool, SpoolOptions, StoreError};
 
 /// What every test intent holds.
 pub(crate) const HOLD: i128 = 900;
 
+/// Where a test keeps its database.
+pub(crate) enum Place {
+    /// In the data directory.
+    Sqlite,
+    /// On a server, for this test alone.
+    #[cfg(feature = "postgres")]
+    Postgres(steelyard_testkit::postgres::Database),
+}
+
+impl Place {
+    pub(crate) async fn open(&self, dir: &DataDir, clock: Clock) -> Result<Db, StoreError> {
+        match self {
+            Self::Sqlite => Db::open(dir, Durability::Process, clock).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => Db::connect(dir, &database.url().to_owned().into(), 4, clock).await,
+        }
+    }
+}
+
+/// Makes two tests of each function that takes a [`Place`]: one on SQLite, one on PostgreSQL.
+macro_rules! on_each_engine {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::testing::Place::Sqlite).await;
+            })+
+        }
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(database) = steelyard_testkit::postgres::Database::new() {
+                    super::$name(crate::testing::Place::Postgres(database)).await;
+                }
+            })+
+        }
+    };
+}
+pub(crate) use on_each_engine;
+
 pub(crate) struct House {
     pub(crate) dir: DataDir,
     pub(crate) db: Db,
+    pub(crate) place: Place,
     _temporary: tempfile::TempDir,
 }
 
+/// The database's lock for writing; somebody else's until this is dropped.
+pub(crate) enum Lock {
+    Sqlite {
+        _held: rusqlite::Connection,
+    },
+    #[cfg(feature = "postgres")]
+    Postgres {
+        _held: sqlx::PgConnection,
+    },
+}
+
 impl House {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(place: Place) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let dir = DataDir::open(temporary.path()).unwrap();
-        let db = Db::open(&dir, Durability::Process, Clock::System).await.unwrap();
-        Self { dir, db, _temporary: temporary }
+        let db = place.open(&dir, Clock::System).await.unwrap();
+        Self { dir, db, place, _temporary: temporary }
+    }
+
+    pub(crate) async fn lock(&self) -> Lock {
+        match &self.place {
+            Place::Sqlite => {
+                let path = self.dir.database();
+                let locked = tokio::task::spawn_blocking(move || {
+                    let connection = rusqlite::Connection::open(path).unwrap();
+                    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+                    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+                    connection
+                });
+                Lock::Sqlite { _held: locked.await.unwrap() }
+            }
+            #[cfg(feature = "postgres")]
+            Place::Postgres(database) => {
+                let mut connection = database.connect().await;
+                for statement in ["BEGIN", "LOCK TABLE entries IN SHARE MODE"] {
+                    sqlx::query(statement).execute(&mut connection).await.unwrap();
+                }
+                Lock::Postgres { _held: connection }
+            }
+        }
     }
 
     pub(crate) fn spool(&self) -> Spool {

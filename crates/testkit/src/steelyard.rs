@@ -10,6 +10,7 @@ pub mod raw;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::patience::until;
+use crate::postgres::Database;
 use cli::Cli;
 use client::Client;
 use config::Config;
@@ -38,7 +40,21 @@ pub struct Steelyard {
     child: Child,
     addr: SocketAddr,
     admin_key: String,
+    /// After the child: it is dropped when nobody uses it any more.
+    database: Option<Arc<Database>>,
 }
+
+/// Where a server keeps its keys and its ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// In SQLite, in its data directory.
+    Sqlite,
+    /// In a database of its own on PostgreSQL.
+    Postgres,
+}
+
+/// What decides where the servers of all tests that do not say so keep their ledger: `postgres`, else SQLite.
+const STORE: &str = "STEELYARD_TEST_STORE";
 
 /// A key as the management API shows it when it is made or rotated.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,17 +75,42 @@ impl Steelyard {
 
     /// The same with further environment variables.
     pub async fn start_with(binary: impl AsRef<Path>, config: &Config, environment: &[(&str, &str)]) -> Self {
+        let named = std::env::var(STORE).unwrap_or_default();
+        let store = match named.as_str() {
+            "" | "sqlite" => Store::Sqlite,
+            "postgres" => Store::Postgres,
+            other => panic!("{STORE} is `{other}`: set it to sqlite or postgres"),
+        };
+        let server = Self::start_on(store, binary, config, environment).await;
+        server.unwrap_or_else(|| panic!("{STORE} asks for PostgreSQL, and there is none"))
+    }
+
+    /// The same with a certain store; none, which is said aloud, where there is no PostgreSQL to try it on.
+    pub async fn start_on(
+        store: Store,
+        binary: impl AsRef<Path>,
+        config: &Config,
+        environment: &[(&str, &str)],
+    ) -> Option<Self> {
+        let database = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Arc::new(Database::new()?)),
+        };
         let home = tempfile::Builder::new().prefix("steelyard-").tempdir().expect("a directory can be made");
         std::fs::write(home.path().join("steelyard.toml"), config.text())
             .expect("the configuration is written");
-        let environment: Vec<_> =
-            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let url = database.as_ref().map(|database| ("STEELYARD_STORE_URL", database.url()));
+        let environment: Vec<_> = environment
+            .iter()
+            .chain(&url)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let binary = binary.as_ref().to_owned();
         let child = spawn(&binary, home.path(), &environment);
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server = Self { binary, home, environment, child, addr, admin_key: String::new() };
+        let mut server = Self { binary, home, environment, child, addr, admin_key: String::new(), database };
         server.becomes_ready().await;
-        server
+        Some(server)
     }
 
     async fn becomes_ready(&mut self) {
@@ -127,6 +168,11 @@ impl Steelyard {
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    /// Its database, where that is on PostgreSQL.
+    pub fn database(&self) -> Option<Arc<Database>> {
+        self.database.clone()
     }
 
     /// Its configuration file.

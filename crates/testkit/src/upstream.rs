@@ -63,7 +63,7 @@ impl Upstream {
         let listener = TcpListener::bind(addr).await.expect("a port of this machine can be bound");
         let addr = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let accepting = beside(accept(listener, Arc::clone(&shared)));
         Self { addr, shared, accepting, plugs: Vec::new() }
     }
 
@@ -86,7 +86,7 @@ impl Upstream {
             plugs.push(plug);
             assert!(plugs.len() < 100, "the queue of connections never fills");
         }
-        let accepting = tokio::spawn(async move {
+        let accepting = beside(async move {
             std::future::pending::<()>().await;
             drop(listener);
         });
@@ -224,6 +224,12 @@ impl Drop for Count<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Runs until it is aborted.
+#[expect(clippy::disallowed_methods, reason = "whoever has the handle aborts it; a test has no shutdown")]
+fn beside(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(work)
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -23,6 +23,7 @@ const REST: Duration = Duration::from_millis(2);
 
 /// Serves until it is killed; prints its address first.
 #[expect(clippy::print_stdout, reason = "the parent reads the address from there")]
+#[expect(clippy::disallowed_methods, reason = "the process is killed, and waits for nothing")]
 pub(crate) async fn serve() -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("the upstream has no port")?;
     println!("{}", listener.local_addr()?);

@@ -71,6 +71,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// Starts it on a port of its own.
+    #[expect(clippy::disallowed_methods, reason = "it ends with the process, which waits for nothing")]
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("the upstream has no port")?;
         let upstream = Self { address: listener.local_addr()?, seen: Arc::default() };

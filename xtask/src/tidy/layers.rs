@@ -67,7 +67,7 @@ const IO: &[&str] = &[
 /// What only these crates name in their manifests. Development dependencies are free.
 const ONLY: &[(&str, &[&str])] = &[
     ("axum", &["steelyard-server"]),
-    ("sqlx", &["steelyard-store"]),
+    ("sqlx", &["steelyard-store", "steelyard-testkit"]),
     ("rusqlite", &["steelyard-store"]),
     ("hyper-rustls", &["steelyard-gateway"]),
     ("reqwest", &["steelyard", "steelyard-testkit", "xtask"]),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use steelyard_core::{Usage, UsageClass};
 
 use super::*;
+use crate::price::{ANY, BEGINNING, Cell, Context, STANDARD};
 use crate::{Catalog, CatalogOffer};
 
 fn builtin() -> &'static [CatalogOffer] {
@@ -76,13 +77,37 @@ fn every_tier_and_geography_is_covered_unless_one_is_known() {
     assert_eq!(version.worst_case_at(&bound(), "scale", "global"), Some(any), "an unknown tier is any tier");
 }
 
+#[test]
+fn tools_whose_every_use_is_charged_have_no_worst_case() {
+    let cell = |class, price| Cell {
+        class,
+        tier: STANDARD.into(),
+        geo: ANY.into(),
+        context: Context::Any,
+        price: UnitPrice::from_pico(price),
+    };
+    let tokens = vec![cell(UsageClass::Input, 1), cell(UsageClass::Output, 2)];
+    let version = |cells| PriceVersion::new("m", "test", "2026-01-01", BEGINNING, false, cells).unwrap();
+    let hosted = CallBound { hosted_tools: true, ..bound() };
+    let free = version(tokens.clone());
+    assert_eq!(
+        free.worst_case(&hosted),
+        free.worst_case(&bound()),
+        "a tool without a price costs tokens alone"
+    );
+    let charged = version([tokens, vec![cell(UsageClass::WebSearch, 10_000_000_000)]].concat());
+    assert!(charged.worst_case(&bound()).is_some());
+    assert_eq!(charged.worst_case(&hosted), None);
+    assert_eq!(charged.worst_case_at(&hosted, STANDARD, ANY), None);
+}
+
 prop_compose! {
     fn any_bound()(
         input_bytes in prop_oneof![0..5_000_u64, 50_000..500_000_u64, any::<u64>()], media in 0..4_u64, unknowable in any::<bool>(),
         output_cap in proptest::option::of(prop_oneof![0..5_000_u64, any::<u64>()]), choices in 0..5_u64,
         context_window in proptest::option::of(1_000..2_000_000_u64), max_output in proptest::option::of(1..200_000_u64),
     ) -> CallBound {
-        CallBound { input_bytes, media, unknowable, output_cap, choices, context_window, max_output }
+        CallBound { input_bytes, media, unknowable, hosted_tools: false, output_cap, choices, context_window, max_output }
     }
 }
 

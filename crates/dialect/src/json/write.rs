@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::json::Extra;
+use crate::json::{Extra, Json};
 
 /// Writes one object, member by member.
 #[derive(Debug)]
@@ -71,6 +71,22 @@ impl<'w> Object<'w> {
         out.push(b']');
     }
 
+    /// Adds the members of a carried object.
+    pub(crate) fn members(&mut self, object: &Json) {
+        // Carried JSON has no white space between its tokens, so an object without members is `{}`.
+        let Some(inner) = object.get().strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+            return;
+        };
+        if inner.is_empty() {
+            return;
+        }
+        if !self.empty {
+            self.out.push(b',');
+        }
+        self.empty = false;
+        self.out.extend_from_slice(inner.as_bytes());
+    }
+
     /// Adds members that were carried.
     pub(crate) fn extra(&mut self, extra: &Extra) {
         for (name, value) in extra {
@@ -97,7 +113,9 @@ mod tests {
             object.opt("x", None::<&u8>);
             object.objects("list", [1, 2], |item, number| item.field("n", &number));
             object.object("empty", |_| {});
+            object.members(&Json::parse(r#"{"a":{"b":1}}"#).unwrap());
+            object.members(&Json::parse("{}").unwrap());
         });
-        assert_eq!(out, br#"{"z":"a\n\"b\"","y":null,"list":[{"n":1},{"n":2}],"empty":{}}"#);
+        assert_eq!(out, br#"{"z":"a\n\"b\"","y":null,"list":[{"n":1},{"n":2}],"empty":{},"a":{"b":1}}"#);
     }
 }

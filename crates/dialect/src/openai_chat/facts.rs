@@ -95,6 +95,16 @@ pub(crate) fn fault(raw: &RawValue) -> Option<UpstreamFault> {
     }
 }
 
+/// The error of a body that is a refusal.
+pub(crate) fn fault_of_body(body: &[u8]) -> Option<UpstreamFault> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        error: &'a RawValue,
+    }
+    fault(serde_json::from_slice::<Envelope<'_>>(body).ok()?.error)
+}
+
 pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
     let sighting: Sighting<'_> = serde_json::from_str(utf8(body)?)
         .map_err(|error| Fault::invalid(&At::Root, format!("not a completion: {error}")))?;
@@ -129,6 +139,7 @@ fn is_generated(key: &[u8]) -> bool {
             | b"refusal"
             | b"name"
             | b"arguments"
+            | b"partial_json"
             | b"input"
             | b"transcript"
     )

@@ -8,10 +8,12 @@
 //! | `request/encode` | the canonical model into a request for a vendor |
 //! | `reply` | whole answers, both ways |
 //! | `stream_decode`, `stream_encode` | streamed answers, both ways |
+//! | `details` | signed and hidden reasoning, for which this wire has no word of its own |
 //! | `tap`, `facts` | what the ledger reads of an answer that is only relayed |
 //! | `usage` | OpenAI's overlapping token counts and our disjoint classes |
 //! | `error` | errors as OpenAI's clients expect them |
 
+pub(crate) mod details;
 pub(crate) mod error;
 pub(crate) mod facts;
 pub(crate) mod peek;
@@ -44,10 +46,12 @@ impl FinishReason {
     /// OpenAI's word. Its clients know no others, so a vendor's own word becomes `stop`.
     pub(crate) fn to_openai(&self) -> &'static str {
         match self {
-            Self::Stop | Self::Other(_) => "stop",
-            Self::Length => "length",
+            Self::Stop | Self::StopSequence(_) | Self::Paused | Self::MalformedToolCall | Self::Other(_) => {
+                "stop"
+            }
+            Self::Length | Self::ContextWindow => "length",
             Self::ToolCalls => "tool_calls",
-            Self::ContentFilter => "content_filter",
+            Self::ContentFilter | Self::Refusal | Self::Guardrail => "content_filter",
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json::{At, Fault, span};
-use crate::peek::{InputBound, Peek, count, flag, given, model, top_level};
+use crate::peek::{InputBound, ModelAt, Peek, count, flag, given, model, top_level};
 use steelyard_core::ApiError;
 
 pub(crate) fn peek(body: &[u8]) -> Result<Peek<'_>, ApiError> {
@@ -40,10 +40,12 @@ fn read(body: &[u8]) -> Result<Peek<'_>, Fault> {
     }
     let mut bound = media_bound(messages.get().as_bytes());
     bound.bytes = body.len() as u64;
-    bound.unknowable |= given(search).is_some();
+    // What the vendor finds on the web becomes part of the prompt, and each search has a price.
+    bound.hosted_tools = given(search).is_some();
+    bound.unknowable |= bound.hosted_tools;
     Ok(Peek {
         model,
-        model_at,
+        model_at: ModelAt::Body(model_at),
         stream: flag(stream, "stream")?,
         include_usage: include_usage(options)?,
         stream_options_at: options.map(|raw| span(body, raw.get())),
@@ -109,12 +111,12 @@ fn has(text: &[u8], mark: &[u8]) -> bool {
 }
 
 /// Whether `key` stands before an object: only the context window bounds what that object names.
-fn has_object(text: &[u8], key: &'static [u8]) -> bool {
+pub(crate) fn has_object(text: &[u8], key: &'static [u8]) -> bool {
     values_of(text, key).any(|value| value.starts_with(b"{"))
 }
 
 /// What follows each occurrence of `key` that is a key: the text from its value on.
-fn values_of<'a>(text: &'a [u8], key: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn values_of<'a>(text: &'a [u8], key: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
     memmem::find_iter(text, key).filter_map(move |at| {
         let after = text[at + key.len()..].trim_ascii_start();
         after.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
@@ -144,7 +146,7 @@ fn is_inline(text: &[u8]) -> bool {
 }
 
 /// Whether a letter or an underscore is written as `\u00xx`.
-fn hides_keys(text: &[u8]) -> bool {
+pub(crate) fn hides_keys(text: &[u8]) -> bool {
     memmem::find_iter(text, b"\\u00").any(|at| match text.get(at + 4..at + 6) {
         Some([b'5', low]) => low.eq_ignore_ascii_case(&b'f'),
         Some([b'6', low]) => *low != b'0',
@@ -161,7 +163,11 @@ mod tests {
     fn bound(messages: &str, media: u64, unknowable: bool) {
         let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
         let found = peek(body.as_bytes()).unwrap().bound;
-        assert_eq!(found, InputBound { bytes: body.len() as u64, media, unknowable }, "{messages}");
+        assert_eq!(
+            found,
+            InputBound { bytes: body.len() as u64, media, unknowable, hosted_tools: false },
+            "{messages}"
+        );
     }
 
     #[test]
@@ -206,8 +212,10 @@ mod tests {
             "stream_options":{"include_usage":true},"model":"a\u002Fb","messages":[],"web_search_options":{}}"#;
         let found = peek(body).unwrap();
         assert_eq!(found.model, "a/b");
-        assert_eq!(&body[found.model_at.clone()], br#""a\u002Fb""#);
-        assert!(found.stream && found.include_usage && found.stateful && found.bound.unknowable);
+        let ModelAt::Body(model_at) = found.model_at.clone() else { panic!("{found:?}") };
+        assert_eq!(&body[model_at], br#""a\u002Fb""#);
+        assert!(found.stream && found.include_usage && found.stateful);
+        assert!(found.bound.unknowable && found.bound.hosted_tools);
         assert_eq!((found.output_cap, found.choices), (Some(5), 3));
         let none =
             peek(br#"{"model":"a","messages":[],"stream":null,"max_tokens":null,"stream_options":null}"#)

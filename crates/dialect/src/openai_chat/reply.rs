@@ -6,12 +6,15 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::chat::{ChatResponse, Choice, FinishReason, Logprobs, Message, Part, Role, ToolCall, ToolInput};
+use crate::chat::{
+    ChatResponse, Choice, Citation, CitationPlace, FinishReason, Logprobs, Message, Part, Role, ToolCall,
+    ToolInput,
+};
 use crate::dialect::ReplyContext;
 use crate::error::WireError;
 use crate::json::{At, Fault, Fields, Object, compact, elements, string, utf8};
-use crate::openai_chat::request::encode::said;
-use crate::openai_chat::{facts, usage};
+use crate::openai_chat::request::encode::{reasoning as write_reasoning, said};
+use crate::openai_chat::{details, facts, usage};
 
 pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
     let mut fields = Fields::of_text(utf8(body)?, &At::Root)?;
@@ -67,8 +70,7 @@ pub(crate) fn finish_reason(word: &str, calls: bool) -> FinishReason {
 fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let mut content = Vec::new();
-    let [newer, older] = ["reasoning_content", "reasoning"].map(|name| fields.text_or_leave(name));
-    content.extend(newer.or(older).filter(|text| !text.is_empty()).map(|text| Part::Reasoning { text }));
+    content.extend(reasoning(&mut fields));
     if let Some(raw) = fields.take("content") {
         content.extend(pieces(raw).into_iter().map(Piece::into_part));
     }
@@ -88,6 +90,16 @@ fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
     }
     fields.take("role");
     Ok(Message { role: Role::Assistant, name: None, content, extra: fields.rest() })
+}
+
+/// What the model thought: the details say most, the two names for the text alone say the same once more.
+pub(crate) fn reasoning(fields: &mut Fields<'_, '_>) -> Vec<Part> {
+    let [newer, older] = ["reasoning_content", "reasoning"].map(|name| fields.text_or_leave(name));
+    if let Some(parts) = fields.take_if("reasoning_details", details::decode) {
+        return parts;
+    }
+    let text = newer.or(older).filter(|text| !text.is_empty());
+    text.map(Part::reasoning).into_iter().collect()
 }
 
 /// The id of a call whose vendor gives none.
@@ -132,7 +144,7 @@ impl Piece {
     fn into_part(self) -> Part {
         match self {
             Self::Text(text) => Part::text(text),
-            Self::Reasoning(text) => Part::Reasoning { text },
+            Self::Reasoning(text) => Part::reasoning(text),
             Self::Refusal(text) => Part::Refusal { text },
         }
     }
@@ -211,5 +223,38 @@ fn write_content(object: &mut Object<'_>, message: &Message) {
     if !refused {
         object.null("refusal");
     }
+    write_reasoning(object, message);
+    details::encode(object, &message.content);
+    annotations(object, message);
     object.extra(&message.extra);
+}
+
+/// The web pages that the text cites; the wire has no word for other sources.
+fn annotations(object: &mut Object<'_>, message: &Message) {
+    let mut found = Vec::new();
+    let mut length = 0;
+    for part in &message.content {
+        let Part::Text { text, citations, .. } = part else { continue };
+        let start = length;
+        length += text.chars().count();
+        found.extend(citations.iter().map(|citation| (start, length, citation)));
+    }
+    found.retain(|(.., citation)| matches!(citation.place, CitationPlace::Web { .. }));
+    if !found.is_empty() {
+        object.objects("annotations", found, |object, (start, end, citation)| {
+            annotation(object, start, end, citation);
+        });
+    }
+}
+
+/// One annotation: characters `start` to `end` of the text cite a page.
+pub(crate) fn annotation(object: &mut Object<'_>, start: usize, end: usize, citation: &Citation) {
+    let CitationPlace::Web { url, .. } = &citation.place else { return };
+    object.field("type", "url_citation");
+    object.object("url_citation", |cited| {
+        cited.field("start_index", &start);
+        cited.field("end_index", &end);
+        cited.field("title", citation.title.as_deref().unwrap_or_default());
+        cited.field("url", url);
+    });
 }

@@ -15,7 +15,7 @@ use crate::error::WireError;
 use crate::event::StreamEvent;
 use crate::json::{At, Fault};
 use crate::openai_chat::reply::{Piece, argument_text, call_id, finish_reason, pieces};
-use crate::openai_chat::{choice_number, facts, usage};
+use crate::openai_chat::{choice_number, details, facts, usage};
 use crate::sse::{Event, Scanner};
 
 /// Reads one stream.
@@ -29,6 +29,10 @@ impl Decoder {
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let state = &mut self.state;
         self.scanner.push(bytes, |event| state.take(&event, out))
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.done
     }
 
     pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
@@ -54,6 +58,8 @@ struct State {
 struct Choice {
     calls: Vec<Call>,
     finished: bool,
+    /// Reasoning has come as plain text.
+    thought: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +110,8 @@ struct Delta {
     reasoning_content: Option<Json>,
     #[serde(default)]
     reasoning: Option<Json>,
+    #[serde(default)]
+    reasoning_details: Option<Json>,
     #[serde(default)]
     refusal: Option<String>,
     #[serde(default)]
@@ -219,8 +227,22 @@ impl State {
 impl Choice {
     fn delta(&mut self, choice: u32, delta: Delta, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let reasoning = delta.reasoning_content.or(delta.reasoning).and_then(|json| json.as_string());
-        if let Some(text) = reasoning.filter(|text| !text.is_empty()) {
+        let reasoning = reasoning.filter(|text| !text.is_empty());
+        // The details repeat a text that stands beside them, and that came before them.
+        let told = self.thought || reasoning.is_some();
+        if let Some(text) = reasoning {
+            self.thought = true;
             out.push(StreamEvent::Reasoning { choice, text });
+        }
+        for piece in delta.reasoning_details.as_ref().map(details::pieces).unwrap_or_default() {
+            match piece {
+                details::Piece::Text(_) if told => {}
+                details::Piece::Text(text) => out.push(StreamEvent::Reasoning { choice, text }),
+                details::Piece::Signature(signature) => {
+                    out.push(StreamEvent::ReasoningSignature { choice, signature });
+                }
+                details::Piece::Encrypted(data) => out.push(StreamEvent::RedactedReasoning { choice, data }),
+            }
         }
         for piece in delta.content.map(|content| pieces(content.raw())).unwrap_or_default() {
             out.push(match piece {

@@ -4,14 +4,17 @@
 //! first chunk of each choice; id, type and name only in a call's first delta; usage only when asked for, in a
 //! chunk of its own without choices, and null on all others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
+use steelyard_core::Usage;
 
+use crate::chat::CitationPlace;
 use crate::dialect::ReplyContext;
 use crate::event::StreamEvent;
 use crate::json::Object;
-use crate::openai_chat::usage;
+use crate::openai_chat::reply::annotation;
+use crate::openai_chat::{details, usage};
 
 /// Writes one stream.
 #[derive(Debug)]
@@ -23,7 +26,20 @@ pub struct Encoder {
     begun: BTreeSet<u32>,
     /// Calls, by choice and number, whose input is free text.
     custom: BTreeSet<(u32, u32)>,
+    /// What each choice thinks.
+    thoughts: BTreeMap<u32, Thought>,
+    /// How many characters each choice has said.
+    said: BTreeMap<u32, usize>,
+    /// The last figures.
+    usage: Option<Usage>,
     frame: Vec<u8>,
+}
+
+/// A piece of reasoning as it grows.
+#[derive(Debug, Default)]
+struct Thought {
+    text: String,
+    index: usize,
 }
 
 impl Encoder {
@@ -34,6 +50,9 @@ impl Encoder {
             system_fingerprint: None,
             begun: BTreeSet::new(),
             custom: BTreeSet::new(),
+            thoughts: BTreeMap::new(),
+            said: BTreeMap::new(),
+            usage: None,
             frame: Vec::with_capacity(512),
         }
     }
@@ -45,11 +64,41 @@ impl Encoder {
                 self.system_fingerprint.clone_from(system_fingerprint);
             }
             StreamEvent::Text { choice, text } => {
+                *self.said.entry(*choice).or_default() += text.chars().count();
                 self.delta(*choice, out, |delta| delta.field("content", text));
             }
             StreamEvent::Reasoning { choice, text } => {
+                self.thoughts.entry(*choice).or_default().text.push_str(text);
                 self.delta(*choice, out, |delta| delta.field("reasoning_content", text));
             }
+            StreamEvent::ReasoningSignature { choice, signature } => {
+                // Whole, so that a client that only collects the details can send them back.
+                let Thought { text, index } = self.next_thought(*choice);
+                self.delta(*choice, out, |delta| {
+                    delta.objects("reasoning_details", [&text], |detail, text| {
+                        details::write_text(detail, index, Some(text), Some(signature));
+                    });
+                });
+            }
+            StreamEvent::RedactedReasoning { choice, data } => {
+                let Thought { index, .. } = self.next_thought(*choice);
+                self.delta(*choice, out, |delta| {
+                    delta.objects("reasoning_details", [data], |detail, data| {
+                        details::write_encrypted(detail, index, data);
+                    });
+                });
+            }
+            StreamEvent::Citation { choice, citation } => {
+                if matches!(citation.place, CitationPlace::Web { .. }) {
+                    let end = self.said.get(choice).copied().unwrap_or_default();
+                    self.delta(*choice, out, |delta| {
+                        delta.objects("annotations", [citation], |object, citation| {
+                            annotation(object, 0, end, citation);
+                        });
+                    });
+                }
+            }
+            StreamEvent::PartEnd { .. } | StreamEvent::Foreign { .. } => {}
             StreamEvent::Refusal { choice, text } => {
                 self.delta(*choice, out, |delta| delta.field("refusal", text));
             }
@@ -106,20 +155,26 @@ impl Encoder {
                     });
                 });
             }
-            StreamEvent::Usage(used) => {
-                if self.context.include_usage {
-                    self.frame(out, |chunk| {
-                        chunk.objects("choices", std::iter::empty::<()>(), |_, ()| {});
-                        chunk.object("usage", |object| usage::encode(used, object));
-                    });
-                }
-            }
+            StreamEvent::Usage(used) => self.usage = Some(*used),
         }
     }
 
-    #[expect(clippy::unused_self, reason = "the terminal frame of other dialects needs what was sent before")]
     pub(crate) fn finish(&mut self, out: &mut BytesMut) {
+        if let Some(used) = self.usage.take().filter(|_| self.context.include_usage) {
+            self.frame(out, |chunk| {
+                chunk.objects("choices", std::iter::empty::<()>(), |_, ()| {});
+                chunk.object("usage", |object| usage::encode(&used, object));
+            });
+        }
         out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// What was thought since the last detail, and the number of the next one.
+    fn next_thought(&mut self, choice: u32) -> Thought {
+        let thought = self.thoughts.entry(choice).or_default();
+        let next = Thought { text: std::mem::take(&mut thought.text), index: thought.index };
+        thought.index += 1;
+        next
     }
 
     /// Sends the role, once for each choice. `content` is null where the choice begins with a tool call.

@@ -15,8 +15,11 @@
 //! (A vendor that sends the extra chunk to everybody cannot be told apart; its clients lose it.) An event must be
 //! complete to be judged, so in this mode half an event waits.
 
+mod ending;
 mod passing;
 mod reading;
+
+pub use ending::Relay;
 
 use std::ops::Range;
 
@@ -33,7 +36,7 @@ const MAX_TERMINAL: usize = 64 << 10;
 
 /// The tap of one stream.
 #[derive(Debug)]
-pub struct StreamTap {
+pub struct Tap {
     hide_usage: bool,
     max_event: usize,
     lines: Lines,
@@ -65,7 +68,7 @@ enum Terminal {
     Yes { from: usize },
 }
 
-impl StreamTap {
+impl Tap {
     /// A tap. `hide_usage` undoes in the answer what [`relay_body`](crate::relay_body) injected into the request.
     pub fn new(hide_usage: bool) -> Self {
         Self::with_limit(hide_usage, MAX_EVENT)
@@ -383,7 +386,7 @@ mod tests {
     #[test]
     fn an_event_too_long_to_carry_goes_on_unread() {
         for hide_usage in [false, true] {
-            let mut tap = StreamTap::with_limit(hide_usage, 16);
+            let mut tap = Tap::with_limit(hide_usage, 16);
             let mut out = Vec::new();
             for frame in ["data: {\"a\":", "\"0123456789\"", "}\n", "\ndata: [DO", "NE]\n\n"] {
                 tap.push(Bytes::from_static(frame.as_bytes()), &mut out).unwrap();

@@ -52,7 +52,7 @@ const MOST: u64 = 1_000_000_000_000;
 
 /// A count as vendors write it: null is zero, `12.0` is twelve. What is no count (less than nothing, a fraction, beyond
 /// all measure) makes the figures unreadable, so that nobody is charged by them.
-fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(crate) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Count {

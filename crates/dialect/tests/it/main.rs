@@ -1,14 +1,22 @@
 //! Golden files and properties of the wire, through the public API only.
 
 #[cfg(test)]
+mod anthropic;
+#[cfg(test)]
+mod bedrock;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod wire;

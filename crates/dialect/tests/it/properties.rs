@@ -12,10 +12,12 @@ use steelyard_dialect::chat::{
     ChatRequest, ChatResponse, Choice, FileSource, FinishReason, Json, Media, Message, Part, ResponseFormat,
     Role, Tool, ToolCall, ToolChoice, ToolInput, ToolKind, ToolResult,
 };
-use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, relay_body};
+use steelyard_dialect::{Dialect, ModelAt, ReplyContext, StreamEvent, relay_body};
 
 use crate::fixtures;
+use crate::requests::{NOWHERE, SERVER};
 use crate::streams::{decoded, tapped};
+use crate::wire::cut;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
@@ -64,11 +66,13 @@ fn user_part() -> impl Strategy<Value = Part> {
             .prop_map(|(media_type, data)| FileSource::Inline { media_type, data }),
     ];
     prop_oneof![
-        (text(), extra()).prop_map(|(text, extra)| Part::Text { text, extra }),
+        (text(), extra()).prop_map(|(text, extra)| Part::Text { text, citations: Vec::new(), extra }),
         (image, option::of(Just("high".to_owned())))
             .prop_map(|(source, detail)| Part::Image { source, detail }),
         base64().prop_map(|data| Part::Audio { format: "mp3".into(), data }),
-        (file, option::of(text())).prop_map(|(source, filename)| Part::File { source, filename }),
+        (file, option::of(text())).prop_map(|(source, filename)| {
+            Part::File { source, filename, context: None, citations: false }
+        }),
     ]
 }
 
@@ -90,7 +94,7 @@ fn said() -> impl Strategy<Value = Vec<Part>> {
     (option::of(text()), option::of(text()), option::of(text()), calls).prop_map(
         |(reasoning, content, refusal, calls)| {
             let mut parts = Vec::new();
-            parts.extend(reasoning.map(|text| Part::Reasoning { text }));
+            parts.extend(reasoning.map(Part::reasoning));
             parts.extend(content.map(Part::text));
             parts.extend(refusal.map(|text| Part::Refusal { text }));
             parts.extend(calls);
@@ -164,7 +168,13 @@ fn request() -> impl Strategy<Value = ChatRequest> {
         tools
             .into_iter()
             .enumerate()
-            .map(|(number, (description, kind))| Tool { name: format!("tool_{number}"), description, kind })
+            .map(|(number, (description, kind))| Tool {
+                name: format!("tool_{number}"),
+                description,
+                kind,
+                cache: None,
+                extra: BTreeMap::new(),
+            })
             .collect::<Vec<_>>()
     });
     let numbers = (
@@ -191,10 +201,11 @@ fn request() -> impl Strategy<Value = ChatRequest> {
         .prop_map(
             |(messages, tools, choice, response_format, numbers, words, flags, stream_extra, extra)| {
                 let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
+                let has_tools = !names.is_empty();
                 let tool_choice = match (choice, names.first()) {
-                    (0, _) => Some(ToolChoice::None),
-                    (1, _) => Some(ToolChoice::Auto),
-                    (2, _) => Some(ToolChoice::Required),
+                    (0, Some(_)) => Some(ToolChoice::None),
+                    (1, Some(_)) => Some(ToolChoice::Auto),
+                    (2, Some(_)) => Some(ToolChoice::Required),
                     (3, Some(name)) => Some(ToolChoice::Tool(name.clone())),
                     (4, Some(_)) => Some(ToolChoice::Allowed { required: flags.0, names }),
                     _ => None,
@@ -216,10 +227,11 @@ fn request() -> impl Strategy<Value = ChatRequest> {
                     prompt_cache_key: words.2,
                     stop: words.3,
                     stream: flags.0,
-                    include_usage: flags.1,
+                    include_usage: flags.0,
                     store: flags.2,
-                    parallel_tool_calls: flags.3,
-                    stream_extra,
+                    parallel_tool_calls: flags.3.filter(|_| has_tools),
+                    stream_extra: if flags.0 { stream_extra } else { BTreeMap::new() },
+                    origin: Some(DIALECT),
                     extra,
                     ..ChatRequest::default()
                 }
@@ -294,21 +306,13 @@ fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
 }
 
 fn context() -> ReplyContext {
-    ReplyContext { id: "chatcmpl-1".into(), model: "m".into(), created: 7, include_usage: true }
-}
-
-/// Cuts bytes at arbitrary places.
-fn cut<'a>(body: &'a [u8], at: &[prop::sample::Index]) -> Vec<&'a [u8]> {
-    let mut places: Vec<usize> = at.iter().map(|index| index.index(body.len() + 1)).collect();
-    places.sort_unstable();
-    let mut chunks = Vec::new();
-    let mut from = 0;
-    for place in places {
-        chunks.push(&body[from..place]);
-        from = place;
+    ReplyContext {
+        id: "chatcmpl-1".into(),
+        model: "m".into(),
+        created: 7,
+        include_usage: true,
+        elapsed_ms: 7,
     }
-    chunks.push(&body[from..]);
-    chunks
 }
 
 /// Bytes that look like events, so that the interesting cases are met.
@@ -334,9 +338,9 @@ fn noise() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn a_request_keeps_its_meaning(request in request()) {
-        let (body, losses) = DIALECT.encode_request(&request);
+        let (body, losses) = DIALECT.encode_request(&request, &SERVER);
         prop_assert_eq!(losses, []);
-        let again = DIALECT.decode_request(&body).map_err(|error| TestCaseError::fail(format!("{error}: {body:?}")))?;
+        let again = DIALECT.decode_request(&body, &NOWHERE).map_err(|error| TestCaseError::fail(format!("{error}: {body:?}")))?;
         prop_assert_eq!(again, request);
     }
 
@@ -358,7 +362,7 @@ proptest! {
         for event in &events {
             encoder.push(event, &mut body);
         }
-        encoder.finish(&mut body);
+        encoder.finish(7, &mut body);
         let chunks = cut(&body, &cuts);
         let (again, end) = decoded(&chunks);
         prop_assert_eq!(end, "complete");
@@ -390,7 +394,7 @@ proptest! {
             for event in &events {
                 encoder.push(event, &mut body);
             }
-            encoder.finish(&mut body);
+            encoder.finish(7, &mut body);
             body.freeze()
         };
         let asked = write(true);
@@ -429,10 +433,10 @@ proptest! {
         parts.rotate_left(turn);
         let body = Bytes::from(format!("{gap}{{{}}}{gap}", parts.join(",")));
 
-        let peek = DIALECT.peek(&body).unwrap();
+        let peek = DIALECT.peek(&body, &NOWHERE).unwrap();
         prop_assert_eq!(&peek.model, client.as_str());
         let inject = peek.inject_usage();
-        let relayed = relay_body(&body, peek.model_at.clone(), &vendor, inject.clone());
+        let relayed = relay_body(&body, &peek.model_at, &vendor, inject.clone());
         let mut expected: Value = serde_json::from_slice(&body).unwrap();
         expected["model"] = vendor.clone().into();
         if stream {
@@ -443,14 +447,15 @@ proptest! {
         }
         prop_assert_eq!(serde_json::from_slice::<Value>(&relayed).unwrap(), expected);
         // What stands before the first and after the last edit is untouched.
-        let (head, tail) = (peek.model_at.start, body.len() - peek.model_at.end);
-        let options = peek.stream_options_at.clone().unwrap_or_else(|| peek.model_at.clone());
+        let ModelAt::Body(model_at) = peek.model_at.clone() else { panic!("{peek:?}") };
+        let (head, tail) = (model_at.start, body.len() - model_at.end);
+        let options = peek.stream_options_at.clone().unwrap_or(model_at);
         let head = if stream { head.min(options.start) } else { head };
         let tail = if stream { tail.min(body.len() - options.end) } else { tail };
         prop_assert_eq!(&relayed[..head], &body[..head]);
         prop_assert_eq!(&relayed[relayed.len() - tail..], &body[body.len() - tail..]);
-        let same = relay_body(&body, peek.model_at.clone(), &client, steelyard_dialect::InjectUsage::No);
-        let again = DIALECT.peek(&same).unwrap();
+        let same = relay_body(&body, &peek.model_at, &client, steelyard_dialect::InjectUsage::No);
+        let again = DIALECT.peek(&same, &NOWHERE).unwrap();
         prop_assert_eq!(&again.model, client.as_str());
     }
 
@@ -478,14 +483,14 @@ proptest! {
         let last = body.trim_ascii_end().len() - 1;
         let at = at.index(body.len());
         body[at] = byte;
-        let _ = DIALECT.decode_request(&body);
-        if let Ok(peek) = DIALECT.peek(&body) {
+        let _ = DIALECT.decode_request(&body, &NOWHERE);
+        if let Ok(peek) = DIALECT.peek(&body, &NOWHERE) {
             let body = Bytes::from(body.clone());
-            let relayed = relay_body(&body, peek.model_at.clone(), "other", peek.inject_usage());
-            prop_assert_eq!(DIALECT.peek(&relayed).unwrap().model, "other");
+            let relayed = relay_body(&body, &peek.model_at, "other", peek.inject_usage());
+            prop_assert_eq!(DIALECT.peek(&relayed, &NOWHERE).unwrap().model, "other");
         }
         body.truncate(at.min(last));
-        prop_assert!(DIALECT.peek(&body).is_err());
-        prop_assert!(DIALECT.decode_request(&body).is_err());
+        prop_assert!(DIALECT.peek(&body, &NOWHERE).is_err());
+        prop_assert!(DIALECT.decode_request(&body, &NOWHERE).is_err());
     }
 }

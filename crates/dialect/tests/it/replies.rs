@@ -12,6 +12,7 @@ fn context() -> ReplyContext {
         model: "smart".into(),
         created: 1_795_000_002,
         include_usage: true,
+        elapsed_ms: 7,
     }
 }
 

@@ -2,19 +2,27 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use steelyard_dialect::{Dialect, relay_body};
+use steelyard_dialect::{ChatRequest, Dialect, Outside, Target, relay_body};
 
 use crate::fixtures;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
+pub(crate) const NOWHERE: Outside<'static> = Outside { model: None, stream: false, version: None };
+/// A server that speaks the wire takes everything that its clients write, reasoning included.
+pub(crate) const SERVER: Target<'static> = Target { model: "m", max_output: None, compatible: true };
 
 #[test]
 fn fixtures_decode_and_keep_their_meaning_when_encoded() {
     for (name, body) in fixtures::all("openai_chat/requests") {
-        let request = DIALECT.decode_request(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (encoded, losses) = DIALECT.encode_request(&request);
+        let request =
+            DIALECT.decode_request(&body, &NOWHERE).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (encoded, losses) = DIALECT.encode_request(&request, &SERVER);
         assert_eq!(losses, [], "{name}");
-        let again = DIALECT.decode_request(&encoded).unwrap_or_else(|error| panic!("{name} again: {error}"));
+        // The figures are asked for in every stream.
+        let request = ChatRequest { model: "m".into(), include_usage: request.stream, ..request };
+        let again = DIALECT
+            .decode_request(&encoded, &NOWHERE)
+            .unwrap_or_else(|error| panic!("{name} again: {error}"));
         assert_eq!(again, request, "{name}");
         let wire: Value = serde_json::from_slice(&encoded).unwrap();
         let wire = serde_json::to_string_pretty(&wire).unwrap();
@@ -27,15 +35,15 @@ fn fixtures_are_peeked_and_relayed_with_nothing_else_changed() {
     let mut peeks = String::new();
     for (name, body) in fixtures::all("openai_chat/requests") {
         let body = Bytes::from(body);
-        let peek = DIALECT.peek(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let peek = DIALECT.peek(&body, &NOWHERE).unwrap_or_else(|error| panic!("{name}: {error}"));
         writeln!(peeks, "{name}: {peek:?} {:?}", peek.inject_usage()).unwrap();
-        let relayed = relay_body(&body, peek.model_at.clone(), "vendor/\"model\"", peek.inject_usage());
+        let relayed = relay_body(&body, &peek.model_at, "vendor/\"model\"", peek.inject_usage());
         let mut expected: Value = serde_json::from_slice(&body).unwrap();
         expected["model"] = json!("vendor/\"model\"");
         assert_eq!(serde_json::from_slice::<Value>(&relayed).unwrap(), expected, "{name}");
-        let back = DIALECT.peek(&relayed).unwrap();
+        let back = DIALECT.peek(&relayed, &NOWHERE).unwrap();
         assert_eq!(back.model, "vendor/\"model\"");
-        let restored = relay_body(&relayed, back.model_at.clone(), &peek.model, back.inject_usage());
+        let restored = relay_body(&relayed, &back.model_at, &peek.model, back.inject_usage());
         assert_eq!(restored, body, "{name}");
     }
     insta::assert_snapshot!(peeks);
@@ -135,7 +143,7 @@ fn wrong_requests_name_the_field_and_the_remedy() {
     ];
     let mut report = String::new();
     for body in cases {
-        let error = DIALECT.decode_request(body.as_bytes()).expect_err(&body);
+        let error = DIALECT.decode_request(body.as_bytes(), &NOWHERE).expect_err(&body);
         write!(report, "{body}\n    {error} [{}]\n", error.param.as_deref().unwrap_or("-")).unwrap();
     }
     insta::assert_snapshot!(report);
@@ -179,7 +187,7 @@ fn the_peek_refuses_what_must_not_pass() {
     ];
     let mut report = String::new();
     for body in cases {
-        let error = DIALECT.peek(body).expect_err(&String::from_utf8_lossy(body));
+        let error = DIALECT.peek(body, &NOWHERE).expect_err(&String::from_utf8_lossy(body));
         let shown = String::from_utf8_lossy(body);
         write!(report, "{shown}\n    {error} [{}]\n", error.param.as_deref().unwrap_or("-")).unwrap();
     }
@@ -192,11 +200,11 @@ fn depth_costs_no_stack() {
         let close = if open == "[" { "]" } else { "}" };
         let deep = format!("{}0{}", open.repeat(100_000), close.repeat(100_000));
         let body = format!(r#"{{"x":{deep},"model":"m","messages":{deep}}}"#);
-        let result = DIALECT.peek(body.as_bytes());
+        let result = DIALECT.peek(body.as_bytes(), &NOWHERE);
         assert_eq!(result.is_ok(), open == "[");
         let body = format!(r#"{{"x":{deep},"model":"m","messages":[{deep}]}}"#);
-        assert!(DIALECT.peek(body.as_bytes()).is_ok());
-        assert!(DIALECT.decode_request(body.as_bytes()).is_err());
+        assert!(DIALECT.peek(body.as_bytes(), &NOWHERE).is_ok());
+        assert!(DIALECT.decode_request(body.as_bytes(), &NOWHERE).is_err());
         assert!(DIALECT.decode_response(body.as_bytes()).is_err());
         assert!(DIALECT.usage_of_reply(body.as_bytes()).is_err());
     }

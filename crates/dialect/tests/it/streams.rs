@@ -3,27 +3,17 @@
 use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
+use steelyard_dialect::openai_chat::tap::Tap;
 use steelyard_dialect::sse::Scanner;
-use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, StreamFacts, StreamTap};
+use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, StreamFacts};
 
-use crate::fixtures;
+use crate::{fixtures, wire};
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
 /// What a decoder makes of the chunks, and how it ended.
 pub(crate) fn decoded(chunks: &[&[u8]]) -> (Vec<StreamEvent>, String) {
-    let mut decoder = DIALECT.stream_decoder();
-    let mut events = Vec::new();
-    for chunk in chunks {
-        if let Err(error) = decoder.push(chunk, &mut events) {
-            return (events, format!("{error:?}"));
-        }
-    }
-    let end = match decoder.finish(&mut events) {
-        Ok(()) => "complete".into(),
-        Err(error) => format!("{error:?}"),
-    };
-    (events, end)
+    wire::decoded(DIALECT, chunks)
 }
 
 /// What a tap lets through, what it withholds, and what it read.
@@ -35,7 +25,7 @@ pub(crate) struct Tapped {
 }
 
 pub(crate) fn tapped(chunks: &[&[u8]], hide_usage: bool) -> Tapped {
-    let mut tap = StreamTap::new(hide_usage);
+    let mut tap = Tap::new(hide_usage);
     let mut passed = Vec::new();
     let mut out = Vec::new();
     for chunk in chunks {
@@ -114,9 +104,9 @@ fn every_split_point_gives_the_same() {
 
 #[test]
 fn bytes_pass_at_once_and_only_the_terminal_event_waits() {
-    let mut tap = StreamTap::new(false);
+    let mut tap = Tap::new(false);
     let mut out = Vec::new();
-    let push = |tap: &mut StreamTap, text: &'static str, out: &mut Vec<Bytes>| {
+    let push = |tap: &mut Tap, text: &'static str, out: &mut Vec<Bytes>| {
         tap.push(Bytes::from_static(text.as_bytes()), out).unwrap();
         String::from_utf8(out.drain(..).flatten().collect()).unwrap()
     };
@@ -139,7 +129,7 @@ fn a_frame_without_cuts_is_passed_without_a_copy() {
     for hide_usage in [false, true] {
         let frame = Bytes::from(fixtures::one("openai_chat/streams/text.sse"));
         let mut out = Vec::new();
-        StreamTap::new(hide_usage).push(frame.clone(), &mut out).unwrap();
+        Tap::new(hide_usage).push(frame.clone(), &mut out).unwrap();
         assert_eq!(out.len(), 1);
         assert_eq!(out[0].as_ptr(), frame.as_ptr());
     }
@@ -147,7 +137,7 @@ fn a_frame_without_cuts_is_passed_without_a_copy() {
 
 #[test]
 fn a_vendor_that_never_ends_is_refused() {
-    let mut tap = StreamTap::new(false);
+    let mut tap = Tap::new(false);
     let mut out = Vec::new();
     tap.push(Bytes::from_static(b"data: [DONE]\n\n"), &mut out).unwrap();
     let flood = Bytes::from(vec![b'x'; 40 << 10]);
@@ -163,6 +153,7 @@ fn a_translated_stream_reads_like_openais() {
         model: "smart".into(),
         created: 1_795_000_002,
         include_usage,
+        elapsed_ms: 7,
     };
     for name in ["tools_parallel", "usage", "two_choices_logprobs", "reasoning", "refusal"] {
         let body = fixtures::one(&format!("openai_chat/streams/{name}.sse"));
@@ -173,7 +164,7 @@ fn a_translated_stream_reads_like_openais() {
             for event in &events {
                 encoder.push(event, &mut out);
             }
-            encoder.finish(&mut out);
+            encoder.finish(7, &mut out);
             let (again, end) = decoded(&[&out]);
             assert_eq!(end, "complete");
             let kept: Vec<_> = events

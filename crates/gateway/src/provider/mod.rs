@@ -1,6 +1,10 @@
 //! Providers: the wire adapters, and the channels that use them. The only folder that asks which provider it is.
 
+pub mod anthropic;
+pub mod bedrock;
+mod endpoint;
 pub mod openai;
+mod retry;
 pub mod sandbox;
 
 use std::sync::Arc;
@@ -9,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
+use steelyard_core::Timestamp;
+use steelyard_dialect::Dialect;
 
 use crate::call::Endpoint;
 use crate::client::{ClientError, HttpClient};
@@ -32,6 +38,10 @@ pub struct Channel {
 pub enum Provider {
     /// OpenAI's wire over HTTP: `openai` and `compatible`.
     OpenAi(Box<openai::OpenAi>),
+    /// Anthropic's own API.
+    Anthropic(Box<anthropic::Anthropic>),
+    /// Amazon Bedrock's runtime.
+    Bedrock(Box<bedrock::Bedrock>),
     /// The stand-in inside this process.
     Sandbox,
 }
@@ -76,6 +86,8 @@ impl Channel {
             ProviderKind::Openai | ProviderKind::Compatible => {
                 Provider::OpenAi(Box::new(openai::OpenAi::build(spec)?))
             }
+            ProviderKind::Anthropic => Provider::Anthropic(Box::new(anthropic::Anthropic::build(spec)?)),
+            ProviderKind::Bedrock => Provider::Bedrock(Box::new(bedrock::Bedrock::build(spec)?)),
             ProviderKind::Sandbox => Provider::Sandbox,
         };
         Ok(Self {
@@ -89,6 +101,17 @@ impl Channel {
     /// The catalog's name for this provider's price list.
     pub fn catalog_name(&self) -> &'static str {
         self.spec.provider.name()
+    }
+
+    /// OpenTelemetry's `gen_ai.provider.name`: the conventions' own where they have one.
+    pub fn telemetry_name(&self) -> &'static str {
+        match self.spec.provider {
+            ProviderKind::Openai => "openai",
+            ProviderKind::Compatible => "compatible",
+            ProviderKind::Anthropic => "anthropic",
+            ProviderKind::Bedrock => "aws.bedrock",
+            ProviderKind::Sandbox => "sandbox",
+        }
     }
 
     /// The time limits of its attempts.
@@ -114,24 +137,62 @@ pub enum Failure {
     Caller,
 }
 
+/// What is to be sent.
+pub(crate) struct Outgoing<'a> {
+    /// For what.
+    pub(crate) endpoint: Endpoint,
+    /// The model as the vendor calls it.
+    pub(crate) model: &'a str,
+    /// Whether a stream is asked for.
+    pub(crate) stream: bool,
+    /// The headers of the client's wire, where the vendor speaks it too.
+    pub(crate) headers: Option<&'a HeaderMap>,
+    /// The body, in the provider's wire.
+    pub(crate) body: Bytes,
+}
+
 impl Provider {
-    /// The request that goes upstream, and the client that sends it. None: served in this process.
-    pub(crate) fn prepare(
-        &self,
-        endpoint: Endpoint,
-        body: Bytes,
-    ) -> Option<(http::Request<Full<Bytes>>, &HttpClient)> {
+    /// The wire it speaks for chats. None: it answers in this process, so that nothing is sent anywhere.
+    pub(crate) fn wire(&self) -> Option<Dialect> {
         match self {
-            Self::OpenAi(openai) => Some((openai.request(endpoint, body), openai.client())),
+            Self::OpenAi(_) => Some(Dialect::OpenAiChat),
+            Self::Anthropic(_) => Some(Dialect::AnthropicMessages),
+            Self::Bedrock(_) => Some(Dialect::BedrockConverse),
             Self::Sandbox => None,
         }
     }
 
-    /// Whether it answers in this process, so that nothing is sent anywhere.
-    pub(crate) fn answers_here(&self) -> bool {
+    /// Whether it serves calls of this kind.
+    pub(crate) fn serves(&self, endpoint: Endpoint) -> bool {
+        match (self, endpoint) {
+            (_, Endpoint::Chat)
+            | (Self::OpenAi(_) | Self::Sandbox, Endpoint::Embeddings)
+            | (Self::Anthropic(_) | Self::Sandbox, Endpoint::CountTokens) => true,
+            (Self::Anthropic(_) | Self::Bedrock(_), Endpoint::Embeddings)
+            | (Self::OpenAi(_) | Self::Bedrock(_), Endpoint::CountTokens) => false,
+        }
+    }
+
+    /// Whether it is a server that speaks the wire and not the vendor whose wire it is.
+    pub(crate) fn is_compatible(&self) -> bool {
         match self {
-            Self::OpenAi(_) => false,
-            Self::Sandbox => true,
+            Self::OpenAi(openai) => openai.is_compatible(),
+            Self::Anthropic(_) | Self::Bedrock(_) | Self::Sandbox => false,
+        }
+    }
+
+    /// The request that goes upstream at `now`, and the client that sends it. Text: why there is none.
+    pub(crate) async fn prepare(
+        &self,
+        outgoing: Outgoing<'_>,
+        now: Timestamp,
+    ) -> Result<(http::Request<Full<Bytes>>, &HttpClient), String> {
+        match self {
+            Self::OpenAi(openai) => Ok((openai.request(outgoing), openai.client())),
+            Self::Anthropic(anthropic) => Ok((anthropic.request(outgoing), anthropic.client())),
+            // Boxed: a chain of credentials is a large future that others need not carry.
+            Self::Bedrock(bedrock) => Ok((Box::pin(bedrock.request(outgoing, now)).await?, bedrock.client())),
+            Self::Sandbox => Err("this channel is not served over HTTP".to_owned()),
         }
     }
 
@@ -139,6 +200,8 @@ impl Provider {
     pub(crate) fn classify(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
         match self {
             Self::OpenAi(_) | Self::Sandbox => openai::classify(status, headers, body),
+            Self::Anthropic(_) => anthropic::classify(status, headers, body),
+            Self::Bedrock(_) => bedrock::classify(status, headers, body),
         }
     }
 }

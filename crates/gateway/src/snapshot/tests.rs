@@ -1,3 +1,5 @@
+use steelyard_core::ProjectId;
+
 use super::*;
 
 #[derive(serde::Deserialize, Default)]
@@ -10,7 +12,12 @@ struct Declared {
 
 fn inputs(text: &str) -> Inputs {
     let declared: Declared = toml::from_str(text).unwrap();
-    Inputs { keys: Vec::new(), channels: declared.channels, routes: declared.routes, prices: declared.prices }
+    Inputs {
+        channels: declared.channels,
+        routes: declared.routes,
+        prices: declared.prices,
+        ..Inputs::default()
+    }
 }
 
 fn build(text: &str) -> Result<Snapshot, String> {
@@ -130,4 +137,29 @@ fn an_operators_price_holds_from_its_date_and_a_channel_keeps_its_state() {
         "an unchanged channel keeps its connections"
     );
     assert!(Arc::ptr_eq(&offer(&first).health, &offer(&second).health), "health outlives a change");
+}
+
+#[test]
+fn a_pair_is_found_by_its_id_until_it_is_taken_away() {
+    let principal = Arc::new(Principal {
+        key: None,
+        name: "boto".into(),
+        project: ProjectId::new(),
+        project_name: "default".into(),
+        admin: false,
+    });
+    let pair = AwsKeyRecord {
+        access_key_id: "AKSYABCDEFGHIJKLMNOP".into(),
+        secret: "hunter2".to_owned().into(),
+        principal,
+        expires_at: Some(Timestamp(5)),
+    };
+    let inputs = Inputs { aws_keys: vec![pair], ..Inputs::default() };
+    let snapshot = Snapshot::build(&inputs, Arc::new(Catalog::builtin().unwrap()), None).unwrap();
+    let found = snapshot.aws_key("AKSYABCDEFGHIJKLMNOP").unwrap();
+    assert_eq!((&*found.principal.name, found.expires_at), ("boto", Some(Timestamp(5))));
+    assert!(snapshot.aws_key("AKSYAAAAAAAAAAAAAAAA").is_none());
+    assert!(!format!("{snapshot:?}").contains("hunter2"));
+    let without = snapshot.with_keys(Vec::new(), Vec::new());
+    assert!(without.aws_key("AKSYABCDEFGHIJKLMNOP").is_none());
 }

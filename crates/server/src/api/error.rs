@@ -43,7 +43,7 @@ fn from_store(error: StoreError) -> ApiError {
         StoreError::NotFound { .. } => ApiError::new(ErrorCode::UnknownResource, text),
         StoreError::AlreadyExists { .. } => ApiError::new(ErrorCode::AlreadyExists, text),
         StoreError::Invalid(_) => ApiError::new(ErrorCode::InvalidField, text),
-        StoreError::Unavailable { .. } => {
+        StoreError::Unavailable { .. } | StoreError::Connect { .. } => {
             let text = "the database does not answer: try again; calls to models are still served";
             ApiError::new(ErrorCode::StoreUnavailable, text).with_source(error)
         }
@@ -103,8 +103,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Input<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let id = request.extensions().get::<RequestId>().copied().unwrap_or_else(RequestId::new);
         let (head, body) = request.into_parts();
-        let bytes = body::collect(&head.headers, body, app.limits.max_body, app.limits.body_wait)
+        let raw = body::read(&head.headers, body, app.limits.max_body, app.limits.body_wait)
             .await
+            .map_err(|error| Problem::new(id, error))?;
+        let bytes = body::decoded(&head.headers, raw, app.limits.max_body)
             .map_err(|error| Problem::new(id, error))?;
         // An empty body is an empty object, so that a request without options needs none.
         let bytes = if bytes.is_empty() { "{}".into() } else { bytes };

@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use steelyard_core::{ApiError, ErrorCode, ProjectId, RequestId, Timestamp};
 use steelyard_gateway::spec::Span;
+use steelyard_store::StoreError;
 use steelyard_store::db::DEFAULT_PROJECT;
-use steelyard_store::repo::{Key, KeyChange, NewKey};
-use steelyard_store::{Secret, StoreError};
+use steelyard_store::repo::{Key, KeyChange, NewKey, NewSecrets};
 
 use super::error::{Id, Input, Options, Problem, Reference, time};
 use crate::app::App;
@@ -24,6 +24,8 @@ pub(super) struct Create {
     name: String,
     project: Option<String>,
     expires_at: Option<String>,
+    #[serde(default)]
+    aws: bool,
 }
 
 /// What to change; `"expires_at": null` lets a key live on.
@@ -74,10 +76,10 @@ pub(super) async fn create(
         .find(input.project.as_deref().unwrap_or(DEFAULT_PROJECT))
         .await
         .map_err(Problem::store(id))?;
-    let new = NewKey { project: project.id, name: input.name, expires_at };
-    let (key, secret) = db.keys().create(&new).await.map_err(Problem::store(id))?;
+    let new = NewKey { project: project.id, name: input.name, expires_at, aws: input.aws };
+    let (key, secrets) = db.keys().create(&new).await.map_err(Problem::store(id))?;
     refresh(&app, id).await?;
-    Ok((StatusCode::CREATED, Json(with_secret(&key, &secret))))
+    Ok((StatusCode::CREATED, Json(with_secrets(&key, &secrets))))
 }
 
 pub(super) async fn list(
@@ -131,9 +133,9 @@ pub(super) async fn rotate(
 ) -> Result<Json<Value>, Problem> {
     let key = find(&app, id, &reference, which.project.as_deref()).await?;
     let grace = input.grace.map_or(Duration::ZERO, |grace| grace.0);
-    let (key, secret) = app.control.db().keys().rotate(key.id, grace).await.map_err(Problem::store(id))?;
+    let (key, secrets) = app.control.db().keys().rotate(key.id, grace).await.map_err(Problem::store(id))?;
     refresh(&app, id).await?;
-    Ok(Json(with_secret(&key, &secret)))
+    Ok(Json(with_secrets(&key, &secrets)))
 }
 
 pub(super) async fn revoke(
@@ -178,7 +180,7 @@ async fn refresh(app: &App, id: RequestId) -> Result<(), Problem> {
 }
 
 fn show_key(key: &Key) -> Value {
-    json!({
+    let mut shown = json!({
         "id": key.id,
         "name": key.name,
         "project": key.project_name,
@@ -187,11 +189,18 @@ fn show_key(key: &Key) -> Value {
         "expires_at": key.expires_at,
         "rotated_at": key.rotated_at,
         "revoked_at": key.revoked_at,
-    })
+    });
+    if let Some(id) = &key.aws_access_key_id {
+        shown["aws_access_key_id"] = id.as_str().into();
+    }
+    shown
 }
 
-fn with_secret(key: &Key, secret: &Secret) -> Value {
+fn with_secrets(key: &Key, secrets: &NewSecrets) -> Value {
     let mut shown = show_key(key);
-    shown["secret"] = secret.expose().into();
+    shown["secret"] = secrets.bearer.expose().into();
+    if let Some(pair) = &secrets.aws {
+        shown["aws_secret_access_key"] = pair.secret_access_key.expose().into();
+    }
     shown
 }

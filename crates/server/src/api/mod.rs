@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 
 use crate::app::App;
 use crate::auth;
-use crate::dialect::openai::request_id;
+use crate::dialect::call::request_id;
 
 pub(crate) use error::error_response;
 

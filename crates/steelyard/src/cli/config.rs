@@ -119,8 +119,12 @@ fn build(config: &Config) -> Result<(), Problem> {
     for channel in &mut channels {
         channel.api_key = None;
     }
-    let inputs =
-        Inputs { keys: Vec::new(), channels, routes: config.routes.clone(), prices: config.prices.clone() };
+    let inputs = Inputs {
+        channels,
+        routes: config.routes.clone(),
+        prices: config.prices.clone(),
+        ..Inputs::default()
+    };
     let catalog = Catalog::builtin().map_err(|error| refused(&error))?;
     Snapshot::build(&inputs, Arc::new(catalog), None).map(|_| ()).map_err(|error| refused(&error))
 }

@@ -14,6 +14,7 @@ Examples:
   steelyard keys create my-app
   export STEELYARD_API_KEY=\"$(steelyard keys create laptop --quiet)\"
   steelyard keys create night-job --project batch --expires-at 2027-01-01
+  steelyard keys create boto --aws               also a pair for AWS's SDKs
   steelyard keys rotate my-app --grace 1h        the old secret works for an hour more
   steelyard keys revoke my-app                   the next call with it is refused";
 
@@ -37,6 +38,9 @@ enum Verb {
         /// When it stops working: 2027-01-01 (midnight UTC) or 2027-01-01T10:00:00Z
         #[arg(long, value_name = "TIME", value_parser = a_time)]
         expires_at: Option<String>,
+        /// Make a pair too with which AWS's SDKs and tools sign
+        #[arg(long)]
+        aws: bool,
         /// Print the secret alone
         #[arg(long, short)]
         quiet: bool,
@@ -64,7 +68,7 @@ enum Verb {
         #[command(flatten)]
         which: Which,
     },
-    /// Give a key a new secret, shown this once
+    /// Give a key a new secret, and a new pair for AWS's SDKs if it has one, shown this once
     Rotate {
         /// How long the old secret works beside the new one: 500ms, 10s, 2m, 1h [default: not at all]
         #[arg(long, value_name = "SPAN")]
@@ -113,8 +117,11 @@ fn a_time_or_never(text: &str) -> Result<String, String> {
 /// Does what is asked with keys.
 pub(super) async fn run(args: KeysArgs, output: Output) -> anyhow::Result<()> {
     match args.verb {
-        Verb::Create { name, project, expires_at, quiet, server } => {
+        Verb::Create { name, project, expires_at, aws, quiet, server } => {
             let mut body = json!({ "name": name });
+            if aws {
+                body["aws"] = true.into();
+            }
             for (field, value) in [("project", project), ("expires_at", expires_at)] {
                 if let Some(value) = value {
                     body[field] = value.into();
@@ -176,6 +183,13 @@ fn show_secret(key: &Value, verb: &str, quiet: bool, output: Output) -> anyhow::
         cell(&key["project"]),
         cell(&key["secret"])
     ))?;
+    if key["aws_secret_access_key"].is_string() {
+        print(format_args!(
+            "For AWS's SDKs and tools, in the shell that starts them:\n\n  export AWS_ACCESS_KEY_ID={}\n  export AWS_SECRET_ACCESS_KEY={}\n",
+            cell(&key["aws_access_key_id"]),
+            cell(&key["aws_secret_access_key"])
+        ))?;
+    }
     remark(
         "The secret is shown this once. Clients send it as their OpenAI API key, or set STEELYARD_API_KEY.",
     );

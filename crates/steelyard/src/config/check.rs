@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use steelyard_billing::nearest;
 use steelyard_core::{Timestamp, UnitPrice};
 use steelyard_gateway::spec::{ChannelSpec, PriceSpec, ProviderKind, RouteSpec, SecretRef, Strategy};
+use steelyard_store::db::UrlHolds;
 
 use super::document::{Document, Step};
 use super::environment::Environment;
-use super::model::{Config, ServerConfig};
+use super::model::{Config, ServerConfig, StoreConfig, TelemetryConfig, TlsConfig};
 use super::origin::{Origin, Origins};
 use super::problem::{Place, Problem, Severity};
 
@@ -24,6 +25,8 @@ pub(crate) fn check(
 ) -> Vec<Problem> {
     let mut check = Check { config, file, origins, environment, problems: Vec::new() };
     check.server(&config.server);
+    check.telemetry(&config.telemetry);
+    check.store(&config.store);
     for (index, channel) in config.channels.iter().enumerate() {
         check.channel(index, channel);
     }
@@ -56,10 +59,10 @@ impl Check<'_> {
         self.problems.push(Problem::error(message).help(help).at(place));
     }
 
-    /// A field of `[server]`: another layer may have the last word over the file.
-    fn server_error(&mut self, field: &str, message: String, help: &str) {
-        let place = match self.origins.of(&format!("server.{field}")) {
-            Origin::File { .. } => self.place(&[Key("server"), Key(field)]),
+    /// A field that another layer may have the last word over.
+    fn layered_error(&mut self, section: &str, field: &str, message: String, help: &str) {
+        let place = match self.origins.of(&format!("{section}.{field}")) {
+            Origin::File { .. } => self.place(&[Key(section), Key(field)]),
             Origin::Default | Origin::BuiltIn => None,
             Origin::Environment { name } | Origin::Flag { name } => {
                 let message = format!("{name}: {message}");
@@ -70,15 +73,17 @@ impl Check<'_> {
     }
 
     fn server(&mut self, server: &ServerConfig) {
-        let port = server.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-        if port.is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+        if let Some(tls) = &server.tls {
+            self.tls(tls);
+        }
+        if !is_address(&server.listen) {
             let message = format!("`{}` is not an address to listen on", server.listen);
-            self.server_error("listen", message, "write it as 127.0.0.1:7300 or [::]:7300");
+            self.layered_error("server", "listen", message, "write it as 127.0.0.1:7300 or [::]:7300");
         }
         if tracing_subscriber::EnvFilter::try_new(&server.log).is_err() {
             let message = format!("`{}` does not say what to log", server.log);
             let help = "write a level such as info, or levels by target such as info,steelyard_gateway=debug";
-            self.server_error("log", message, help);
+            self.layered_error("server", "log", message, help);
         }
         if self.config.ledger.capacity == 0 {
             let message = "a ledger with a capacity of 0 refuses every call".to_owned();
@@ -87,6 +92,79 @@ impl Check<'_> {
                 message,
                 "give the number of calls that may wait, such as 1000000",
             );
+        }
+    }
+
+    fn telemetry(&mut self, telemetry: &TelemetryConfig) {
+        if let Some(url) = telemetry.traces_url() {
+            let parsed = url.parse::<http::Uri>().ok();
+            let usable = |uri: &http::Uri| {
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            };
+            if !parsed.is_some_and(|uri| usable(&uri)) {
+                // The URL itself may hold a password.
+                let message = "this is no URL to send traces to".to_owned();
+                let help = "write it as http://host:4318; credentials belong into OTEL_EXPORTER_OTLP_HEADERS";
+                self.layered_error("telemetry", "otlp_endpoint", message, help);
+            }
+        }
+        if !(0.0..=1.0).contains(&telemetry.sample_ratio) {
+            let message = format!("`{}` is no share of calls", telemetry.sample_ratio);
+            let path = [Key("telemetry"), Key("sample_ratio")];
+            self.error(&path, message, "write a number from 0 to 1, such as 0.1");
+        }
+    }
+
+    /// Files that are not there are a warning: a configuration is checked where its certificates are not.
+    fn tls(&mut self, tls: &TlsConfig) {
+        let at = |field| [Key("server"), Key("tls"), Key(field)];
+        if !is_address(&tls.listen) {
+            let message = format!("`{}` is not an address to listen on", tls.listen);
+            self.error(&at("listen"), message, "write it as 127.0.0.1:7343 or [::]:7343");
+        }
+        match (&tls.cert, &tls.key, tls.self_signed) {
+            (Some(_), Some(_), false) | (None, None, true) => {}
+            (None, None, false) => self.error(
+                &at("cert"),
+                "the TLS listener has no certificate".to_owned(),
+                "give cert and key, or self_signed = true for development",
+            ),
+            (Some(_), None, false) => {
+                self.error(&at("cert"), "cert is given without its key".to_owned(), "add key = \"PATH\"");
+            }
+            (None, Some(_), false) => {
+                self.error(&at("key"), "key is given without its cert".to_owned(), "add cert = \"PATH\"");
+            }
+            (_, _, true) => self.error(
+                &at("self_signed"),
+                "the certificate cannot be self-signed and given too".to_owned(),
+                "keep cert and key, or self_signed",
+            ),
+        }
+        if !tls.names.is_empty() && !tls.self_signed {
+            let message = "names are those of a self-signed certificate, and none is made".to_owned();
+            self.error(&at("names"), message, "take names away, or set self_signed = true");
+        }
+        for (index, name) in tls.names.iter().enumerate() {
+            if !steelyard_server::tls::is_name(name) {
+                let path = [Key("server"), Key("tls"), Key("names"), Index(index)];
+                let message = format!("`{name}` is no host name and no address");
+                self.error(&path, message, "write it as gateway.example or 10.0.0.7, without a port");
+            }
+        }
+        for (field, path) in [("cert", &tls.cert), ("key", &tls.key)] {
+            let Some(path) = path.as_ref().filter(|path| !path.is_file()) else { continue };
+            if path.to_string_lossy().contains("-----BEGIN") {
+                let message =
+                    format!("server.tls.{field} holds PEM itself where the path of a file is meant");
+                self.error(&at(field), message, "put it into a file and give its path");
+                continue;
+            }
+            let problem =
+                Problem::warning(format!("server.tls.{field}: there is no file {}", path.display()));
+            let place = self.place(&at(field));
+            self.problems.push(problem.help("`steelyard serve` does not start without it").at(place));
         }
     }
 
@@ -122,7 +200,7 @@ impl Check<'_> {
             None => {}
         }
         if let Some(key) = &channel.api_key {
-            self.secret(index, channel, key);
+            self.secret(&at("api_key"), &format!("channel `{}`", channel.name), key);
         }
         if channel.provider == ProviderKind::Openai && channel.api_key.is_none() && channel.headers.is_empty()
         {
@@ -180,36 +258,55 @@ impl Check<'_> {
     }
 
     /// A secret that cannot be fetched is a warning: files are checked where their secrets are not.
-    fn secret(&mut self, index: usize, channel: &ChannelSpec, key: &SecretRef) {
-        let place = self.place(&[Key("channels"), Index(index), Key("api_key")]);
-        let name = &channel.name;
-        let shown = key.place();
+    fn secret(&mut self, path: &[Step<'_>], owner: &str, secret: &SecretRef) {
+        let place = self.place(path);
+        let (shown, field) = (secret.place(), path.last());
+        let field = if let Some(Key(field)) = field { field } else { "secret" };
         // A value in the file is fetched without looking anywhere else.
-        if key.is_literal() && key.resolve().is_err() {
-            let problem = Problem::error(format!("channel `{name}`: the api_key is empty"));
+        if secret.is_literal() && secret.resolve().is_err() {
+            let problem = Problem::error(format!("{owner}: the {field} is empty"));
             return self
                 .problems
                 .push(problem.help("write \"env:NAME\" or \"file:PATH\", or leave it out").at(place));
         }
-        let problem = if key.is_literal() {
-            Problem::warning(format!("channel `{name}`: the api_key itself stands in the file"))
+        let problem = if secret.is_literal() {
+            Problem::warning(format!("{owner}: the {field} itself stands in the file"))
                 .help("write \"env:NAME\" or \"file:PATH\", so that the file can be shared")
         } else if let Some(variable) = shown.strip_prefix("env:") {
             if self.environment.get(variable).is_some_and(|value| !value.trim().is_empty()) {
                 return;
             }
-            Problem::warning(format!("channel `{name}`: environment variable {variable} is not set"))
+            Problem::warning(format!("{owner}: environment variable {variable} is not set"))
                 .help("`steelyard serve` does not start without it")
         } else if let Some(path) = shown.strip_prefix("file:") {
             if std::path::Path::new(path).is_file() {
                 return;
             }
-            Problem::warning(format!("channel `{name}`: there is no secret file {path}"))
+            Problem::warning(format!("{owner}: there is no secret file {path}"))
                 .help("`steelyard serve` does not start without it")
         } else {
             return;
         };
         self.problems.push(problem.at(place));
+    }
+
+    fn store(&mut self, store: &StoreConfig) {
+        if store.max_connections == 0 {
+            let message = "a database without a connection cannot be asked anything".to_owned();
+            self.error(&[Key("store"), Key("max_connections")], message, "give a number such as 8");
+        }
+        let Some(url) = &store.url else { return };
+        let path = [Key("store"), Key("url")];
+        let literal = if url.is_literal() { url.resolve().ok() } else { None };
+        match literal.as_ref().map(steelyard_store::db::check_url) {
+            Some(Err(error)) => {
+                let help = "or leave it out: then everything is in SQLite in the data directory";
+                self.error(&path, error.to_string(), help);
+            }
+            // Without a password there is nothing to hide.
+            Some(Ok(UrlHolds::NoPassword)) => {}
+            Some(Ok(UrlHolds::Password)) | None => self.secret(&path, "store", url),
+        }
     }
 
     fn known_channel(&mut self, path: &[Step<'_>], channel: &str) {
@@ -292,6 +389,12 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// Whether it is a host and a port to listen on.
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// The same rule as the gateway's, which is the last to judge.

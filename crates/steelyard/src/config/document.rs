@@ -51,6 +51,8 @@ impl<'t> Document<'t> {
             match name.get_ref().as_ref() {
                 "server" => self.section(value, &mut config.server, &mut problems),
                 "ledger" => self.section(value, &mut config.ledger, &mut problems),
+                "telemetry" => self.section(value, &mut config.telemetry, &mut problems),
+                "store" => self.section(value, &mut config.store, &mut problems),
                 "channels" => config.channels = self.list::<ChannelSpec>("channels", value, &mut problems),
                 "routes" => config.routes = self.list::<RouteSpec>("routes", value, &mut problems),
                 "prices" => config.prices = self.list::<PriceSpec>("prices", value, &mut problems),
@@ -169,7 +171,8 @@ impl<'t> Document<'t> {
 }
 
 /// The names of the sections.
-pub(crate) const SECTIONS: [&str; 5] = ["server", "ledger", "channels", "routes", "prices"];
+pub(crate) const SECTIONS: [&str; 7] =
+    ["server", "ledger", "store", "telemetry", "channels", "routes", "prices"];
 
 fn suggestion(wrong: &str, known: &[&str]) -> String {
     match nearest(wrong, known.iter().copied(), 1).pop() {

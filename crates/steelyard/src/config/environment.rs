@@ -20,11 +20,7 @@ pub(crate) struct Found {
 }
 
 /// Keys of providers that this version has no adapter for, and the provider each belongs to.
-const NO_ADAPTER_YET: [(&str, &str); 10] = [
-    ("ANTHROPIC_API_KEY", "Anthropic"),
-    ("AWS_BEARER_TOKEN_BEDROCK", "Amazon Bedrock"),
-    ("AWS_ACCESS_KEY_ID", "Amazon Bedrock"),
-    ("AWS_PROFILE", "Amazon Bedrock"),
+const NO_ADAPTER_YET: [(&str, &str); 6] = [
     ("AZURE_OPENAI_API_KEY", "Azure OpenAI"),
     ("GEMINI_API_KEY", "Gemini"),
     ("GOOGLE_API_KEY", "Gemini"),
@@ -36,13 +32,16 @@ const NO_ADAPTER_YET: [(&str, &str); 10] = [
 /// What every secret of Steelyard begins with.
 const OWN_SECRET: &str = "sk-sy-";
 
-/// Looks for providers. `taken` are the names of channels in the file; `listen` is this server's own address.
-pub(crate) fn detect(environment: &Environment, taken: &[&str], listen: &str) -> Found {
+/// What every access key id of Steelyard begins with.
+const OWN_KEY_PAIR: &str = "AKSY";
+
+/// Looks for providers. `taken` are the names of channels in the file; `own` are this server's addresses.
+pub(crate) fn detect(environment: &Environment, taken: &[&str], own: &[&str]) -> Found {
     let mut found = Found::default();
     let set = |name: &str| environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
     if let Some(key) = set("OPENAI_API_KEY").filter(|_| !taken.contains(&"openai")) {
         let base_url = set("OPENAI_BASE_URL");
-        if base_url.is_some_and(|url| leads_here(url, listen)) {
+        if base_url.is_some_and(|url| own.iter().any(|listen| leads_here(url, listen))) {
             found.notes.push(Problem::note(
                 "OPENAI_BASE_URL points at this server itself, so no channel `openai` is made from OPENAI_API_KEY",
             ));
@@ -58,6 +57,26 @@ pub(crate) fn detect(environment: &Environment, taken: &[&str], listen: &str) ->
             channel.project = set("OPENAI_PROJECT_ID").map(str::to_owned);
             found.channels.push((channel, Origin::Environment { name: "OPENAI_API_KEY".to_owned() }));
         }
+    }
+    if let Some(key) = set("ANTHROPIC_API_KEY").filter(|_| !taken.contains(&"anthropic")) {
+        let base_url = set("ANTHROPIC_BASE_URL");
+        if base_url.is_some_and(|url| own.iter().any(|listen| leads_here(url, listen))) {
+            found.notes.push(Problem::note(
+                "ANTHROPIC_BASE_URL points at this server itself, so no channel `anthropic` is made from ANTHROPIC_API_KEY",
+            ));
+        } else if base_url.is_none() && key.starts_with(OWN_SECRET) {
+            found.notes.push(Problem::note(
+                "ANTHROPIC_API_KEY holds a key of Steelyard, not of Anthropic, so no channel `anthropic` is made from it",
+            ));
+        } else {
+            let mut channel = bare("anthropic", ProviderKind::Anthropic);
+            channel.api_key = Some(SecretRef::new("env:ANTHROPIC_API_KEY"));
+            channel.base_url = base_url.map(str::to_owned);
+            found.channels.push((channel, Origin::Environment { name: "ANTHROPIC_API_KEY".to_owned() }));
+        }
+    }
+    if !taken.contains(&"bedrock") {
+        bedrock(&set, &mut found);
     }
     if let Some(host) = set("OLLAMA_HOST").filter(|_| !taken.contains(&"ollama")) {
         let mut channel = bare("ollama", ProviderKind::Compatible);
@@ -77,6 +96,40 @@ pub(crate) fn detect(environment: &Environment, taken: &[&str], listen: &str) ->
         }
     }
     found
+}
+
+/// Bedrock, from the variables of AWS's own tools. Which account pays is AWS's chain to find; that there is one is
+/// taken from the variables that name it.
+fn bedrock<'a>(set: &impl Fn(&str) -> Option<&'a str>, found: &mut Found) {
+    let names = [
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ];
+    let Some(name) = names.into_iter().find(|name| set(name).is_some()) else { return };
+    if set("AWS_ACCESS_KEY_ID").is_some_and(|id| id.starts_with(OWN_KEY_PAIR)) && name == "AWS_ACCESS_KEY_ID"
+    {
+        found.notes.push(Problem::note(
+            "AWS_ACCESS_KEY_ID holds a key of Steelyard, not of AWS, so no channel `bedrock` is made from it",
+        ));
+        return;
+    }
+    let Some(region) = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")) else {
+        found.notes.push(Problem::note(format!(
+            "{name} is set, but neither AWS_REGION nor AWS_DEFAULT_REGION is, so no channel `bedrock` is made of it"
+        )));
+        return;
+    };
+    let mut channel = bare("bedrock", ProviderKind::Bedrock);
+    channel.region = Some(region.to_owned());
+    channel.base_url = set("AWS_ENDPOINT_URL_BEDROCK_RUNTIME").map(str::to_owned);
+    if name == "AWS_BEARER_TOKEN_BEDROCK" {
+        channel.api_key = Some(SecretRef::new("env:AWS_BEARER_TOKEN_BEDROCK"));
+    }
+    found.channels.push((channel, Origin::Environment { name: name.to_owned() }));
 }
 
 /// A channel with the defaults that a file would give it.
@@ -132,7 +185,7 @@ mod tests {
     }
 
     fn found(pairs: &[(&str, &str)], taken: &[&str]) -> (Vec<ChannelSpec>, Vec<String>) {
-        let found = detect(&environment(pairs), taken, "127.0.0.1:7300");
+        let found = detect(&environment(pairs), taken, &["127.0.0.1:7300", "0.0.0.0:7343"]);
         let channels = found.channels.into_iter().map(|(channel, _)| channel).collect();
         (channels, found.notes.into_iter().map(|note| note.message).collect())
     }
@@ -171,6 +224,7 @@ mod tests {
         for pairs in [
             &[("OPENAI_API_KEY", "sk-sy-x"), ("OPENAI_BASE_URL", "http://localhost:7300/v1")][..],
             &[("OPENAI_API_KEY", "sk-1"), ("OPENAI_BASE_URL", "http://127.0.0.1:7300/v1")],
+            &[("OPENAI_API_KEY", "sk-1"), ("OPENAI_BASE_URL", "https://localhost:7343/v1")],
             &[("OPENAI_API_KEY", "sk-sy-x")],
         ] {
             let (channels, notes) = found(pairs, &[]);
@@ -202,9 +256,36 @@ mod tests {
     #[test]
     fn other_providers_keys_are_noticed_once_each() {
         let (channels, notes) =
-            found(&[("AWS_ACCESS_KEY_ID", "a"), ("AWS_PROFILE", "b"), ("GEMINI_API_KEY", "c")], &[]);
+            found(&[("CO_API_KEY", "a"), ("COHERE_API_KEY", "b"), ("GEMINI_API_KEY", "c")], &[]);
         assert_eq!(channels.len(), 1);
         assert_eq!(notes.len(), 2, "{notes:?}");
-        assert!(notes[0].contains("Amazon Bedrock") && notes[1].contains("Gemini"), "{notes:?}");
+        assert!(notes[0].contains("Gemini") && notes[1].contains("Cohere"), "{notes:?}");
+    }
+
+    #[test]
+    fn an_anthropic_key_makes_a_channel() {
+        let (channels, notes) = found(&[("ANTHROPIC_API_KEY", "sk-ant")], &[]);
+        assert_eq!((channels[0].name.as_str(), channels[0].provider), ("anthropic", ProviderKind::Anthropic));
+        assert!(notes.is_empty(), "{notes:?}");
+        let own = [("ANTHROPIC_API_KEY", "sk-sy-x"), ("ANTHROPIC_BASE_URL", "http://127.0.0.1:7300")];
+        assert_eq!(found(&own, &[]).0.len(), 1);
+    }
+
+    #[test]
+    fn awss_variables_make_a_channel_where_they_name_a_region() {
+        let (channels, _) = found(&[("AWS_PROFILE", "work"), ("AWS_REGION", "eu-west-1")], &[]);
+        assert_eq!(
+            (channels[0].provider, channels[0].region.as_deref()),
+            (ProviderKind::Bedrock, Some("eu-west-1"))
+        );
+        assert!(channels[0].api_key.is_none(), "AWS's own chain finds the credentials");
+        let key = [("AWS_BEARER_TOKEN_BEDROCK", "k"), ("AWS_DEFAULT_REGION", "us-east-1")];
+        let (channels, _) = found(&key, &[]);
+        let place = channels[0].api_key.as_ref().map(SecretRef::place);
+        assert_eq!(place.as_deref(), Some("env:AWS_BEARER_TOKEN_BEDROCK"));
+        let (channels, notes) = found(&[("AWS_ACCESS_KEY_ID", "AKIA")], &[]);
+        assert_eq!((channels.len(), notes.len()), (1, 1), "{notes:?}");
+        let own = [("AWS_ACCESS_KEY_ID", "AKSYABCDEFGHIJKLMNOP"), ("AWS_REGION", "us-east-1")];
+        assert_eq!(found(&own, &[]).0.len(), 1, "a key pair of Steelyard leads nowhere");
     }
 }

@@ -10,7 +10,9 @@ use steelyard_gateway::spec::SecretRef;
 use super::check::{check, is_fatal};
 use super::document::Document;
 use super::environment::{self, Environment};
-use super::model::{Config, LedgerConfig, LogFormat, ServerConfig};
+use super::model::{
+    Config, LedgerConfig, LogFormat, ServerConfig, StoreConfig, TRACES_PATH, TelemetryConfig,
+};
 use super::origin::{Origin, Origins};
 use super::problem::{ConfigError, Place, Problem};
 
@@ -111,6 +113,8 @@ pub struct Loaded {
 struct AtStart {
     server: ServerConfig,
     ledger: LedgerConfig,
+    telemetry: TelemetryConfig,
+    store: StoreConfig,
 }
 
 /// The bytes of a file, which may hold secrets: they do not print themselves.
@@ -179,7 +183,12 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
         start_paths_at(&mut config, folder.parent().unwrap_or(&sources.directory));
     }
 
-    let at_start = AtStart { server: config.server.clone(), ledger: config.ledger.clone() };
+    let at_start = AtStart {
+        server: config.server.clone(),
+        ledger: config.ledger.clone(),
+        store: config.store.clone(),
+        telemetry: config.telemetry.clone(),
+    };
     if let Some(listen) = sources.variable("STEELYARD_LISTEN") {
         listen.clone_into(&mut config.server.listen);
         origins.set("server.listen", Origin::Environment { name: "STEELYARD_LISTEN".to_owned() });
@@ -187,6 +196,11 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
     if let Some(filter) = sources.variable("STEELYARD_LOG") {
         filter.clone_into(&mut config.server.log);
         origins.set("server.log", Origin::Environment { name: "STEELYARD_LOG".to_owned() });
+    }
+    telemetry_of_environment(sources, &mut config.telemetry, &mut origins);
+    if sources.variable("STEELYARD_STORE_URL").is_some() {
+        config.store.url = Some(SecretRef::new("env:STEELYARD_STORE_URL"));
+        origins.set("store.url", Origin::Environment { name: "STEELYARD_STORE_URL".to_owned() });
     }
     if let Some(listen) = &sources.flags.listen {
         config.server.listen.clone_from(listen);
@@ -198,7 +212,9 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
     }
 
     let taken: Vec<_> = config.channels.iter().map(|channel| channel.name.as_str()).collect();
-    let found = environment::detect(&sources.environment, &taken, &config.server.listen);
+    let tls = config.server.tls.as_ref().map(|tls| tls.listen.as_str());
+    let own: Vec<_> = [Some(config.server.listen.as_str()), tls].into_iter().flatten().collect();
+    let found = environment::detect(&sources.environment, &taken, &own);
     for (channel, origin) in found.channels {
         origins.set(format!("channels.{}", channel.name), origin);
         config.channels.push(channel);
@@ -216,17 +232,53 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
     Ok(Loaded { config, origins, warnings: problems, path, data_dir, at_start, bytes })
 }
 
+/// OpenTelemetry's own variables (its specification, "Environment Variable Specification").
+fn telemetry_of_environment(sources: &Sources, telemetry: &mut TelemetryConfig, origins: &mut Origins) {
+    let mut says = |field: &str, name: &str| {
+        let value = sources.variable(name)?;
+        origins.set(format!("telemetry.{field}"), Origin::Environment { name: name.to_owned() });
+        Some(value.to_owned())
+    };
+    if let Some(base) = says("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT") {
+        telemetry.otlp_endpoint = Some(format!("{}{TRACES_PATH}", base.trim_end_matches('/')));
+    }
+    if let Some(mut url) = says("otlp_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
+        if url.split_once("://").is_some_and(|(_, rest)| !rest.contains('/')) {
+            url.push('/');
+        }
+        telemetry.otlp_endpoint = Some(url);
+    }
+    for (name, off) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+        if sources.variable(name).is_some_and(|value| value.eq_ignore_ascii_case(off)) {
+            says("otlp_endpoint", name);
+            telemetry.otlp_endpoint = None;
+        }
+    }
+    if let Some(name) = says("service_name", "OTEL_SERVICE_NAME") {
+        telemetry.service_name = name;
+    }
+}
+
 /// Relative paths in the file start at its folder, wherever the process was started.
 fn start_paths_at(config: &mut Config, folder: &Path) {
+    if let Some(tls) = &mut config.server.tls {
+        for path in [&mut tls.cert, &mut tls.key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+    }
     for channel in &mut config.channels {
         if let Some(path) = &mut channel.ca_file {
             *path = folder.join(&*path);
         }
-        let Some(key) = &channel.api_key else { continue };
-        if let Some(path) = key.place().strip_prefix("file:") {
-            let path = folder.join(path);
-            channel.api_key = Some(SecretRef::new(format!("file:{}", path.display())));
-        }
+        secret_starts_at(&mut channel.api_key, folder);
+    }
+    secret_starts_at(&mut config.store.url, folder);
+}
+
+fn secret_starts_at(secret: &mut Option<SecretRef>, folder: &Path) {
+    let place = secret.as_ref().map(SecretRef::place);
+    if let Some(path) = place.as_deref().and_then(|place| place.strip_prefix("file:")) {
+        *secret = Some(SecretRef::new(format!("file:{}", folder.join(path).display())));
     }
 }
 
@@ -238,12 +290,14 @@ impl Loaded {
         let of = |loaded: &Self| serde_json::to_value(&loaded.at_start).unwrap_or_default();
         let (now, then) = (of(self), of(started));
         let mut names = Vec::new();
-        for section in ["server", "ledger"] {
+        for section in ["server", "ledger", "store", "telemetry"] {
             for (field, value) in now[section].as_object().into_iter().flatten() {
-                if *value == then[section].get(field).cloned().unwrap_or(Value::Null) {
+                let name = format!("{section}.{field}");
+                // A URL that stands in the file shows only that it does, whatever it is.
+                let hidden = name == "store.url" && self.at_start.store.url != started.at_start.store.url;
+                if !hidden && *value == then[section].get(field).cloned().unwrap_or(Value::Null) {
                     continue;
                 }
-                let name = format!("{section}.{field}");
                 names.push(match self.origins.of(&name) {
                     origin @ (Origin::Environment { .. } | Origin::Flag { .. }) => {
                         format!("{name} (overridden: {origin})")

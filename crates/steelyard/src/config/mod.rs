@@ -16,6 +16,9 @@ pub mod reference;
 pub mod watch;
 
 pub use load::{Flags, Loaded, Sources};
-pub use model::{ByteSize, Config, Durability, LedgerConfig, LogFormat, ServerConfig};
+pub use model::{
+    ByteSize, Config, Durability, LedgerConfig, LogFormat, ServerConfig, StoreConfig, TelemetryConfig,
+    TlsConfig,
+};
 pub use problem::{ConfigError, Problem, Severity};
 pub use watch::Watch;

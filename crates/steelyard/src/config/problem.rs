@@ -75,7 +75,8 @@ static OPEN_FIELDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     tables
         .filter_map(|table| table["properties"].as_object())
         .flat_map(|fields| fields.keys().cloned())
-        .filter(|field| !matches!(field.as_str(), "api_key" | "headers"))
+        // `key` is a path where it belongs, but elsewhere somebody's word for `api_key`.
+        .filter(|field| !matches!(field.as_str(), "api_key" | "headers" | "key"))
         .collect()
 });
 
@@ -241,6 +242,7 @@ mod tests {
     fn a_secret_is_not_shown() {
         for (line, shown) in [
             ("api_key = \"sk-1\"", "api_key = …"),
+            ("key = \"sk-1\"", "key = …"),
             ("apikee=\"sk-1\"", "apikee= …"),
             ("headers = { x = \"sk-1\" }", "headers = …"),
             ("\"x y\" = \"sk-1\"", "\"x y\" = …"),

@@ -1,7 +1,7 @@
 //! What every test begins with: a vendor, a server before it, and the usual requests.
 
 use serde_json::{Value, json};
-use steelyard_testkit::{Answer, Cli, Config, Entry, Steelyard, Upstream};
+use steelyard_testkit::{Answer, Cli, Config, Entry, Steelyard, Store, Upstream};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_steelyard");
@@ -23,6 +23,33 @@ pub(crate) async fn app_with(change: impl FnOnce(Config) -> Config) -> App {
     let server = serve(&change(Config::simple(&up))).await;
     App { server, up }
 }
+
+/// [`app`] with its ledger in a certain store; none where there is no PostgreSQL to try it on.
+pub(crate) async fn app_on(store: Store) -> Option<App> {
+    let up = Upstream::start().await;
+    let server = Steelyard::start_on(store, BINARY, &Config::simple(&up), &[]).await?;
+    Some(App { server, up })
+}
+
+/// Makes two tests of each function that takes a [`Store`].
+macro_rules! on_each_store {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(steelyard_testkit::Store::Sqlite).await;
+            })+
+        }
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(steelyard_testkit::Store::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_each_store;
 
 /// A server with exactly this configuration.
 pub(crate) async fn serve(config: &Config) -> Steelyard {

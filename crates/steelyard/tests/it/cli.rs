@@ -36,6 +36,23 @@ async fn completions_for_every_shell() {
 }
 
 #[tokio::test]
+async fn a_pair_for_awss_sdks_is_printed_as_they_read_it() {
+    let app = app().await;
+    let made = app.server.cli().ok(&["keys", "create", "boto", "--aws"]).await.stdout;
+    let variable = |output: &str, name: &str| {
+        let line = output.lines().find_map(|line| line.trim().strip_prefix(&format!("export {name}=")));
+        line.unwrap_or_else(|| panic!("no {name}: {output}")).to_owned()
+    };
+    let id = variable(&made, "AWS_ACCESS_KEY_ID");
+    assert!(id.starts_with("AKSY"), "{made}");
+    assert_eq!(variable(&made, "AWS_SECRET_ACCESS_KEY").len(), 40, "{made}");
+    let rotated = app.server.cli().ok(&["keys", "rotate", "boto"]).await.stdout;
+    assert_ne!(variable(&rotated, "AWS_ACCESS_KEY_ID"), id);
+    let plain = app.server.cli().ok(&["keys", "create", "plain"]).await.stdout;
+    assert!(!plain.contains("AWS_"), "{plain}");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_and_a_wrong_key_fail_with_1() {
     let app = app().await;
     let away =

@@ -2,12 +2,21 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{app, ask};
+use steelyard_testkit::Store;
+
+use crate::app::{app, app_on, ask, on_each_store};
 use crate::auth::time_from_now;
 
-#[tokio::test]
-async fn a_secret_is_shown_once() {
-    let app = app().await;
+on_each_store!(
+    a_secret_is_shown_once,
+    a_pair_for_awss_sdks_is_shown_once,
+    names_are_unique_in_a_project_and_can_be_changed,
+    keys_outlive_the_process,
+    many_keys_made_at_once_all_work,
+);
+
+async fn a_secret_is_shown_once(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     let admin = app.server.admin();
     let made = admin.post("/api/v1/keys", &json!({ "name": "app" })).await;
     assert_eq!(made.status, 201, "{made:?}");
@@ -44,9 +53,46 @@ async fn a_secret_is_shown_once() {
     }
 }
 
-#[tokio::test]
-async fn names_are_unique_in_a_project_and_can_be_changed() {
-    let app = app().await;
+async fn a_pair_for_awss_sdks_is_shown_once(store: Store) {
+    let Some(app) = app_on(store).await else { return };
+    let admin = app.server.admin();
+    let made = admin.post("/api/v1/keys", &json!({ "name": "boto", "aws": true })).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let made = made.json();
+    let text = |answer: &Value, field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+    let (id, secret) = (text(&made, "aws_access_key_id"), text(&made, "aws_secret_access_key"));
+    assert!(id.len() == 20 && id.starts_with("AKSY"), "{made}");
+    assert_eq!(secret.len(), 40, "{made}");
+    let client = app.server.client(&text(&made, "secret"));
+    assert_eq!(client.chat(&ask("smart")).await.status, 200, "its other secret is as any key's");
+
+    let shown = admin.get("/api/v1/keys/boto").await;
+    assert_eq!(text(&shown.json(), "aws_access_key_id"), id);
+    assert!(!shown.text().contains(&secret), "{shown:?}");
+    let rotated = admin.post("/api/v1/keys/boto/rotate", &json!({ "grace": "1m" })).await.json();
+    assert_ne!(text(&rotated, "aws_access_key_id"), id);
+    assert_ne!(text(&rotated, "aws_secret_access_key"), secret);
+    assert_eq!(text(&rotated, "aws_secret_access_key").len(), 40);
+
+    let plain = admin.post("/api/v1/keys", &json!({ "name": "plain", "aws": false })).await.json();
+    assert!(plain.get("aws_access_key_id").is_none() && plain.get("aws_secret_access_key").is_none());
+    let again = admin.post("/api/v1/keys/plain/rotate", &json!({})).await.json();
+    assert!(again.get("aws_access_key_id").is_none(), "a rotation adds no pair: {again}");
+
+    let files: Vec<_> = std::fs::read_dir(app.server.data_dir()).unwrap().flatten().collect();
+    for file in files {
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(
+            !bytes.windows(secret.len()).any(|part| part == secret.as_bytes()),
+            "{}",
+            file.path().display()
+        );
+    }
+    assert!(!app.server.log().contains(&secret));
+}
+
+async fn names_are_unique_in_a_project_and_can_be_changed(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     let admin = app.server.admin();
     let key = app.server.create_key("app").await;
     let twice = admin.post("/api/v1/keys", &json!({ "name": "app" })).await;
@@ -97,9 +143,8 @@ async fn wrong_input_is_named() {
     assert_eq!(admin.get("/api/v1/keys").await.json()["data"], json!([]));
 }
 
-#[tokio::test]
-async fn keys_outlive_the_process() {
-    let mut app = app().await;
+async fn keys_outlive_the_process(store: Store) {
+    let Some(mut app) = app_on(store).await else { return };
     let kept = app.server.create_key("kept").await;
     let gone = app.server.create_key("gone").await;
     let brief = app.server.create_key_with(json!({ "name": "brief", "expires_at": time_from_now(1) })).await;
@@ -111,9 +156,8 @@ async fn keys_outlive_the_process() {
     assert_eq!(app.server.client(&brief.secret).chat(&ask("smart")).await.status, 401);
 }
 
-#[tokio::test]
-async fn many_keys_made_at_once_all_work() {
-    let app = app().await;
+async fn many_keys_made_at_once_all_work(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     let making = (0..50).map(|number| {
         let server = &app.server;
         async move {

@@ -4,9 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
-use steelyard_testkit::{Config, Gate, chat, status};
+use steelyard_testkit::{Config, Gate, Store, chat, status};
 
-use crate::app::{app, app_with, ask, ask_stream, ask_usage, charged};
+use crate::app::{app, app_on, app_with, ask, ask_stream, ask_usage, charged, on_each_store};
+
+on_each_store!(
+    the_feed_is_in_order_and_can_be_read_in_pages,
+    the_feed_is_at_most_a_second_behind,
+    calls_at_once_have_one_entry_each,
+    a_killed_process_leaves_every_call_on_the_bill,
+    a_kill_at_the_last_byte_loses_nothing,
+);
 
 #[tokio::test]
 async fn refusals_before_dispatch_make_no_entry() {
@@ -21,9 +29,8 @@ async fn refusals_before_dispatch_make_no_entry() {
     assert_eq!(app.up.count(), 0);
 }
 
-#[tokio::test]
-async fn the_feed_is_in_order_and_can_be_read_in_pages() {
-    let app = app().await;
+async fn the_feed_is_in_order_and_can_be_read_in_pages(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     let client = app.server.admin();
     let mut ids = Vec::new();
     for number in 0..25 {
@@ -59,9 +66,8 @@ async fn the_feed_is_in_order_and_can_be_read_in_pages() {
     }
 }
 
-#[tokio::test]
-async fn the_feed_is_at_most_a_second_behind() {
-    let app = app().await;
+async fn the_feed_is_at_most_a_second_behind(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     for _ in 0..5 {
         let answer = app.server.admin().chat(&ask("smart")).await;
         let path = format!("/api/v1/ledger/entries?request_id={}", answer.request_id());
@@ -114,9 +120,8 @@ async fn an_entry_has_every_field_of_the_contract() {
     assert!(steelyard_core::Timestamp::parse(entry["time"].as_str().unwrap()).is_ok());
 }
 
-#[tokio::test]
-async fn calls_at_once_have_one_entry_each() {
-    let app = app().await;
+async fn calls_at_once_have_one_entry_each(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     app.up.on("m", chat().texts(["a", "b", "c"]).usage(11, 6));
     let client = app.server.admin();
     let calls = (0..300).map(|number| {
@@ -145,9 +150,8 @@ async fn calls_at_once_have_one_entry_each() {
 }
 
 /// After a kill, what was answered is settled; what was under way is charged at its hold.
-#[tokio::test]
-async fn a_killed_process_leaves_every_call_on_the_bill() {
-    let mut app = app().await;
+async fn a_killed_process_leaves_every_call_on_the_bill(store: Store) {
+    let Some(mut app) = app_on(store).await else { return };
     let gate = Gate::new();
     app.up.on("m", chat().text("answered").usage(10, 5));
     app.up.on("e", chat().text("under way").wait(&gate).text("never"));
@@ -228,9 +232,8 @@ async fn an_attempt_that_was_over_before_the_kill_stays_free() {
 
 /// The terminal frame is withheld until the settlement is durable: so at the moment a client has it, a kill
 /// cannot lose the entry. Ten rounds, each with a fresh kill right at the last byte.
-#[tokio::test]
-async fn a_kill_at_the_last_byte_loses_nothing() {
-    let mut app = app().await;
+async fn a_kill_at_the_last_byte_loses_nothing(store: Store) {
+    let Some(mut app) = app_on(store).await else { return };
     app.up.on("m", chat().texts(["a", "b"]).usage(10, 5));
     let mut ids = Vec::new();
     for round in 0..10 {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use steelyard_testkit::{Gate, Steelyard, chat};
+use steelyard_testkit::{Gate, Steelyard, Store, chat};
 
-use crate::app::{App, app, app_with, ask, ask_stream, charged, cli, refused};
+use crate::app::{App, app, app_on, app_with, ask, ask_stream, charged, cli, on_each_store, refused};
+
+on_each_store!(sigterm_under_load_loses_no_answer_and_no_entry,);
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_on_the_same_port() {
@@ -162,9 +164,8 @@ async fn new_calls_get_503_while_draining() {
     raw.read_until("[DONE]").await;
 }
 
-#[tokio::test]
-async fn sigterm_under_load_loses_no_answer_and_no_entry() {
-    let mut app = app().await;
+async fn sigterm_under_load_loses_no_answer_and_no_entry(store: Store) {
+    let Some(mut app) = app_on(store).await else { return };
     app.up.on("m", chat().texts((0..20).map(|_| "word ")).pace(Duration::from_millis(30)).usage(10, 20));
     let client = app.server.admin();
     let calls: Vec<_> = (0..60)
@@ -279,6 +280,36 @@ async fn a_taken_port_and_a_broken_configuration_exit_1_with_the_reason() {
     for word in ["steelyard.toml", "4", "lissten", "listen"] {
         assert!(broken.stderr.contains(word), "`{word}` is missing: {broken:#?}");
     }
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_database_that_cannot_be_used_is_named_and_its_password_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let file = home.path().join("steelyard.toml");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()];
+    let by_file = [&serve[..], &["--config", file.to_str().unwrap()]].concat();
+    for (url, named) in [
+        ("postgres://sy:hunter2@127.0.0.1:1/books", "`books` at 127.0.0.1:1"),
+        ("postgres://sy:hunter2@127.0.0.1:1:1/books", "store.url"),
+        ("mysql://sy:hunter2@127.0.0.1/books", "store.url"),
+    ] {
+        let run = cli().env("STEELYARD_STORE_URL", url).run(&serve).await;
+        assert_eq!(run.code, 1, "{run:#?}");
+        assert!(run.stderr.contains(named), "{run:#?}");
+        std::fs::write(&file, format!("[store]\nurl = \"{url}\"\n")).unwrap();
+        let literal = cli().run(&by_file).await;
+        let explained = cli().run(&["config", "explain", "--config", file.to_str().unwrap()]).await;
+        let checked = cli().run(&["config", "check", file.to_str().unwrap()]).await;
+        assert_eq!(literal.code, 1, "{literal:#?}");
+        for run in [run, literal, explained, checked] {
+            let shown = run.stdout + &run.stderr;
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+    let run = cli().env("STEELYARD_STORE_URL", "postgres://x").run(&["config", "explain", "store"]).await;
+    assert!(run.stdout.contains("env:STEELYARD_STORE_URL"), "{run:#?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
     clippy::panic,
     reason = "all of this is tests; clippy sees that only in their functions"
 )]
+#![expect(clippy::disallowed_methods, reason = "a test has no shutdown that could wait for a task")]
 
 mod app;
 
@@ -40,3 +41,5 @@ mod lifecycle;
 mod refuted;
 mod reload;
 mod store;
+mod tls;
+mod tracing;

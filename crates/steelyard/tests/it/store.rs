@@ -1,12 +1,14 @@
 //! The store in trouble: the database locked or gone, the spool full, the disk full.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use steelyard_testkit::{Config, Gate, Steelyard, Upstream, chat, until};
+use steelyard_testkit::postgres::Database;
+use steelyard_testkit::{Config, Gate, Steelyard, Store, Upstream, chat, until};
 
-use crate::app::{BINARY, app, app_with, ask, ask_stream, broke_off, charged, refused};
+use crate::app::{BINARY, app_on, app_with, ask, ask_stream, broke_off, charged, on_each_store, refused};
 
 /// The ledger's database: the SQLite file that has a table of entries.
 fn database(server: &Steelyard) -> PathBuf {
@@ -19,22 +21,46 @@ fn database(server: &Steelyard) -> PathBuf {
     found.remove(0)
 }
 
-fn lock(path: &Path) -> rusqlite::Connection {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    connection.busy_timeout(Duration::from_secs(10)).unwrap();
-    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    connection
+/// Keeps a server from its database until it is dropped: the file is locked, or PostgreSQL lets nobody in.
+enum Held {
+    File { _locked: rusqlite::Connection },
+    Server(Arc<Database>),
 }
 
-#[tokio::test]
-async fn calls_are_served_and_kept_while_the_database_is_locked() {
-    let app = app().await;
+impl Drop for Held {
+    fn drop(&mut self) {
+        match self {
+            Self::File { .. } => {}
+            Self::Server(database) => database.mend(),
+        }
+    }
+}
+
+fn hold(server: &Steelyard) -> Held {
+    if let Some(database) = server.database() {
+        database.cut();
+        return Held::Server(database);
+    }
+    let connection = rusqlite::Connection::open(database(server)).unwrap();
+    connection.busy_timeout(Duration::from_secs(10)).unwrap();
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    Held::File { _locked: connection }
+}
+
+on_each_store!(
+    calls_are_served_and_kept_while_the_database_is_locked,
+    a_locked_database_at_the_kill_loses_nothing,
+    management_says_that_the_database_does_not_answer,
+);
+
+async fn calls_are_served_and_kept_while_the_database_is_locked(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     app.up.on("m", chat().text("a").usage(10, 5));
     let client = app.server.admin();
     client.chat(&ask("smart")).await;
     app.server.has_entries(1).await;
 
-    let held = lock(&database(&app.server));
+    let held = hold(&app.server);
     let begun = Instant::now();
     let mut ids = Vec::new();
     while begun.elapsed() < Duration::from_secs(7) {
@@ -52,7 +78,6 @@ async fn calls_are_served_and_kept_while_the_database_is_locked() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(app.server.stranger().get("/readyz").await.status, 200, "it still takes calls");
-    held.execute_batch("ROLLBACK").unwrap();
     drop(held);
     let entries = app.server.has_entries(1 + ids.len()).await;
     assert_eq!(entries.len(), 1 + ids.len());
@@ -64,13 +89,12 @@ async fn calls_are_served_and_kept_while_the_database_is_locked() {
     }
 }
 
-#[tokio::test]
-async fn a_locked_database_at_the_kill_loses_nothing() {
-    let mut app = app().await;
+async fn a_locked_database_at_the_kill_loses_nothing(store: Store) {
+    let Some(mut app) = app_on(store).await else { return };
     app.up.on("m", chat().text("a").usage(10, 5));
     app.server.admin().chat(&ask("smart")).await;
     app.server.has_entries(1).await;
-    let held = lock(&database(&app.server));
+    let held = hold(&app.server);
     let mut ids = Vec::new();
     for _ in 0..20 {
         ids.push(app.server.admin().chat(&ask_stream("smart")).await.request_id().to_owned());
@@ -85,10 +109,9 @@ async fn a_locked_database_at_the_kill_loses_nothing() {
     }
 }
 
-#[tokio::test]
-async fn management_says_that_the_database_does_not_answer() {
-    let app = app().await;
-    let held = lock(&database(&app.server));
+async fn management_says_that_the_database_does_not_answer(store: Store) {
+    let Some(app) = app_on(store).await else { return };
+    let held = hold(&app.server);
     let answer = app.server.admin().post("/api/v1/keys", &json!({ "name": "app" })).await;
     assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("SY0403")), "{answer:?}");
     assert_eq!(app.server.admin().chat(&ask("smart")).await.status, 200, "known keys still call");
@@ -102,7 +125,7 @@ async fn a_full_spool_refuses_new_calls_before_money_is_spent() {
     let client = app.server.admin();
     client.chat(&ask("smart")).await;
     app.server.has_entries(1).await;
-    let held = lock(&database(&app.server));
+    let held = hold(&app.server);
     let mut served = 0;
     let refusal = loop {
         let answer = client.chat(&ask("smart")).await;
@@ -116,7 +139,6 @@ async fn a_full_spool_refuses_new_calls_before_money_is_spent() {
     assert!(refusal.header("retry-after").is_some(), "{refusal:?}");
     assert!((10..=40).contains(&served), "{served} calls fit into a spool of 20");
     assert_eq!(app.up.count(), 1 + served, "the refused call was not sent");
-    held.execute_batch("ROLLBACK").unwrap();
     drop(held);
     until("room in the spool", || async { (client.chat(&ask("smart")).await.status == 200).then_some(()) })
         .await;
@@ -126,7 +148,7 @@ async fn a_full_spool_refuses_new_calls_before_money_is_spent() {
 
 #[tokio::test]
 async fn a_database_that_was_deleted_does_not_lose_what_comes_after() {
-    let mut app = app().await;
+    let Some(mut app) = app_on(Store::Sqlite).await else { return };
     app.up.on("m", chat().text("a").usage(10, 5));
     app.server.admin().chat(&ask("smart")).await;
     app.server.has_entries(1).await;

@@ -1,17 +1,18 @@
 //! `GET /api/v1/usage`: sums over the ledger.
 
 use serde_json::{Value, json};
-use steelyard_testkit::chat;
+use steelyard_testkit::{Store, chat};
 
-use crate::app::{app, ask, ask_stream};
+use crate::app::{app_on, ask, ask_stream, on_each_store};
 
 fn rows(answer: &Value) -> &Vec<Value> {
     answer["data"].as_array().unwrap_or_else(|| panic!("no data: {answer}"))
 }
 
-#[tokio::test]
-async fn sums_agree_with_the_entries() {
-    let app = app().await;
+on_each_store!(sums_agree_with_the_entries,);
+
+async fn sums_agree_with_the_entries(store: Store) {
+    let Some(app) = app_on(store).await else { return };
     let admin = app.server.admin();
     let key = app.server.create_key("app").await;
     let client = app.server.client(&key.secret);

@@ -7,13 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Row as _};
 use steelyard_core::record::Entry;
-use steelyard_core::{RequestId, UsageClass};
+use steelyard_core::{EntryId, KeyId, RequestId, UsageClass};
 
 use super::usage::{self, Dimension, UsageFilter, UsageRow};
-use crate::db::{Db, placeholders};
+use crate::db::{self, Db, Dialect, Statement, Transaction, Value, sql, without_nul};
 use crate::error::{Cause, StoreError};
 use crate::record::decode_entry;
 
@@ -46,27 +44,26 @@ impl<'a> Ledger<'a> {
         limit: u32,
         request_id: Option<RequestId>,
     ) -> Result<Vec<(i64, Entry)>, StoreError> {
-        let query = match request_id {
-            None => sqlx::query("SELECT seq, record FROM entries WHERE seq > $1 ORDER BY seq LIMIT $2"),
-            Some(_) => sqlx::query(
+        let select = match request_id {
+            None => sql("SELECT seq, record FROM entries WHERE seq > $1 ORDER BY seq LIMIT $2"),
+            Some(_) => sql(
                 "SELECT seq, record FROM entries WHERE seq > $1 AND request_id = $3 ORDER BY seq LIMIT $2",
             ),
         };
-        let query = query.bind(after).bind(i64::from(limit));
-        let query = match request_id {
-            None => query,
-            Some(id) => query.bind(id.as_bytes().to_vec()),
+        let select = select.bind(after).bind(i64::from(limit));
+        let select = match request_id {
+            None => select,
+            Some(id) => select.bind(id.as_bytes()),
         };
-        let rows = query.fetch_all(self.db.pool()).await?;
+        let rows = self.db.pool().fetch(select).await?;
         rows.iter().map(read).collect()
     }
 
     /// The entry of a call, not its corrections; none if it has none yet.
     pub async fn get(&self, request_id: RequestId) -> Result<Option<(i64, Entry)>, StoreError> {
-        let row = sqlx::query("SELECT seq, record FROM entries WHERE request_id = $1 AND adjusts IS NULL")
-            .bind(request_id.as_bytes().as_slice())
-            .fetch_optional(self.db.pool())
-            .await?;
+        let select = sql("SELECT seq, record FROM entries WHERE request_id = $1 AND adjusts IS NULL")
+            .bind(request_id.as_bytes());
+        let row = self.db.pool().fetch_optional(select).await?;
         row.map(|row| read(&row)).transpose()
     }
 
@@ -77,7 +74,7 @@ impl<'a> Ledger<'a> {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<(i64, Entry), StoreError> {
+fn read(row: &db::Row) -> Result<(i64, Entry), StoreError> {
     let seq: i64 = row.try_get("seq")?;
     let entry = decode_entry(row.try_get("record")?)
         .map_err(|error| StoreError::corrupt(format!("entry {seq} of the ledger"), error))?;
@@ -105,29 +102,31 @@ impl Row {
         Ok(Self { entry, amount, record })
     }
 
-    fn bind(self, arguments: &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError> {
+    fn bind(self, values: &mut Vec<Value>) -> serde_json::Result<()> {
         let usage = self.entry.usage();
         let Entry { call, outcome, mut attempts, adjusts, .. } = self.entry;
         let (model, channel) = attempts.pop().map(|last| (last.model, last.channel)).unzip();
-        arguments.add(call.request_id.as_bytes().to_vec())?;
-        arguments.add(adjusts.map(|id| id.as_bytes().to_vec()))?;
-        arguments.add(call.time.0)?;
-        arguments.add(call.project)?;
-        arguments.add(call.key.map(|id| id.as_bytes().to_vec()))?;
-        arguments.add(call.principal)?;
-        arguments.add(call.route)?;
-        arguments.add(model)?;
-        arguments.add(channel)?;
-        arguments.add(outcome.name())?;
-        arguments.add(self.amount.map(|(high, _)| high))?;
-        arguments.add(self.amount.map(|(_, low)| low))?;
-        for class in USAGE_COLUMNS {
-            arguments.add(column(usage[class]))?;
-        }
         let other = usage.counted().filter(|(class, _)| !USAGE_COLUMNS.contains(class));
-        arguments.add(json_or_null(other.map(|(class, count)| (class.name(), column(count))))?)?;
-        arguments.add(json_or_null(call.tags)?)?;
-        arguments.add(self.record)
+        let other = json_or_null(other.map(|(class, count)| (class.name(), column(count))))?;
+        let tags = call.tags.into_iter().map(|(name, value)| (without_nul(name), without_nul(value)));
+        let tags = json_or_null(tags)?;
+        values.extend([
+            call.request_id.as_bytes().into(),
+            adjusts.as_ref().map(EntryId::as_bytes).into(),
+            call.time.0.into(),
+            call.project.into(),
+            call.key.as_ref().map(KeyId::as_bytes).into(),
+            call.principal.into(),
+            call.route.into(),
+            model.into(),
+            channel.into(),
+            outcome.name().into(),
+            self.amount.map(|(high, _)| high).into(),
+            self.amount.map(|(_, low)| low).into(),
+        ]);
+        values.extend(USAGE_COLUMNS.map(|class| Value::from(column(usage[class]))));
+        values.extend([other.into(), tags.into(), self.record.into()]);
+        Ok(())
     }
 }
 
@@ -150,7 +149,7 @@ const CHUNKS: [usize; 3] = [64, 8, 1];
 /// Adds entries in order, taking them from `rows` a chunk at a time. A call that is in the ledger already is left
 /// as it is: that makes moving idempotent. Returns how many were new.
 pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     mut rows: impl Iterator<Item = Row>,
 ) -> Result<u64, sqlx::Error> {
     let mut new = 0;
@@ -161,32 +160,31 @@ pub(crate) async fn insert(
         }
         for size in CHUNKS {
             while chunk.len() >= size {
-                new += insert_chunk(connection, size, chunk.drain(..size)).await?;
+                new += insert_chunk(transaction, size, chunk.drain(..size)).await?;
             }
         }
     }
 }
 
 async fn insert_chunk(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction<'_>,
     size: usize,
     rows: impl Iterator<Item = Row>,
 ) -> Result<u64, sqlx::Error> {
-    let mut arguments = SqliteArguments::default();
-    arguments.reserve(size * Row::COLUMNS, 0);
+    let mut values = Vec::with_capacity(size * Row::COLUMNS);
     for row in rows {
-        row.bind(&mut arguments).map_err(sqlx::Error::Encode)?;
+        row.bind(&mut values).map_err(|error| sqlx::Error::Encode(error.into()))?;
     }
-    let done = sqlx::query_with(AssertSqlSafe(insert_sql(size)), arguments).execute(connection).await?;
-    Ok(done.rows_affected())
+    let text = insert_sql(transaction.dialect(), size);
+    transaction.execute(Statement::new(text, values)).await
 }
 
-fn insert_sql(rows: usize) -> String {
+fn insert_sql(dialect: &Dialect, rows: usize) -> String {
     let classes = USAGE_COLUMNS.map(UsageClass::name).join(", ");
     format!(
         "INSERT INTO entries (request_id, adjusts, time, project, key, principal, route, model, channel, outcome, \
          amount_hi, amount_lo, {classes}, other_usage, tags, record) VALUES {} \
          ON CONFLICT (request_id) WHERE adjusts IS NULL DO NOTHING",
-        placeholders(rows, Row::COLUMNS)
+        dialect.placeholders(rows, Row::COLUMNS)
     )
 }

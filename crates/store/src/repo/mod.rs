@@ -1,11 +1,14 @@
 //! The resources, one file each: plain structs in, plain structs out, SQL inside.
 
+mod aws;
 mod keys;
 mod ledger;
 mod projects;
 mod usage;
+pub(crate) mod vault_keys;
 
-pub use keys::{ActiveSecret, Key, KeyChange, Keys, NewKey};
+pub use aws::ActivePair;
+pub use keys::{Active, ActiveSecret, Key, KeyChange, Keys, NewKey, NewSecrets};
 pub use ledger::Ledger;
 pub(crate) use ledger::{Row, insert};
 pub use projects::{Project, Projects};

@@ -1,11 +1,9 @@
 //! Projects: the unit of isolation and of cost.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use steelyard_core::{ProjectId, Timestamp};
 
 use super::check_name;
-use crate::db::{Db, project_id, taken_or};
+use crate::db::{Db, Row, project_id, sql, taken_or};
 use crate::error::StoreError;
 
 /// A project.
@@ -37,13 +35,11 @@ impl<'a> Projects<'a> {
     pub async fn create(&self, name: &str) -> Result<Project, StoreError> {
         check_name("project", name)?;
         let project = Project { id: ProjectId::new(), name: name.to_owned(), created_at: self.db.now() };
-        sqlx::query("INSERT INTO projects (id, name, created_at) VALUES ($1, $2, $3)")
-            .bind(project.id.as_bytes().as_slice())
+        let insert = sql("INSERT INTO projects (id, name, created_at) VALUES ($1, $2, $3)")
+            .bind(project.id.as_bytes())
             .bind(&project.name)
-            .bind(project.created_at.0)
-            .execute(self.db.pool())
-            .await
-            .map_err(|error| taken_or(error, "project", name))?;
+            .bind(project.created_at.0);
+        self.db.pool().execute(insert).await.map_err(|error| taken_or(error, "project", name))?;
         Ok(project)
     }
 
@@ -60,26 +56,23 @@ impl<'a> Projects<'a> {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn find(&self, reference: &str) -> Result<Project, StoreError> {
-        let row = match reference.parse::<ProjectId>() {
-            Ok(id) => sqlx::query("SELECT id, name, created_at FROM projects WHERE id = $1")
-                .bind(id.as_bytes().as_slice().to_owned()),
-            Err(_) => sqlx::query("SELECT id, name, created_at FROM projects WHERE name = $1")
-                .bind(reference.to_owned()),
+        let select = match reference.parse::<ProjectId>() {
+            Ok(id) => sql("SELECT id, name, created_at FROM projects WHERE id = $1").bind(id.as_bytes()),
+            Err(_) => sql("SELECT id, name, created_at FROM projects WHERE name = $1").bind(reference),
         };
-        let row = row.fetch_optional(self.db.pool()).await?;
+        let row = self.db.pool().fetch_optional(select).await?;
         row.map(|row| read(&row)).ok_or_else(|| StoreError::not_found("project", reference))?
     }
 
     /// All of them, by name.
     pub async fn list(&self) -> Result<Vec<Project>, StoreError> {
-        let rows = sqlx::query("SELECT id, name, created_at FROM projects ORDER BY name")
-            .fetch_all(self.db.pool())
-            .await?;
+        let rows =
+            self.db.pool().fetch(sql("SELECT id, name, created_at FROM projects ORDER BY name")).await?;
         rows.iter().map(read).collect()
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Project, StoreError> {
+fn read(row: &Row) -> Result<Project, StoreError> {
     Ok(Project {
         id: project_id(row.try_get("id")?)?,
         name: row.try_get("name")?,

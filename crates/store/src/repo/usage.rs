@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{QueryBuilder, Row};
 use steelyard_core::record::Outcome;
 use steelyard_core::{KeyId, Money, Timestamp, Usage, UsageClass};
 
 use super::ledger::USAGE_COLUMNS;
-use crate::db::{Db, OTHER_COUNT, OTHER_USAGE, id_bytes};
+use crate::db::{Db, Dialect, Row, Statement, id_bytes, sql};
 use crate::error::StoreError;
 
 /// What to group by.
@@ -94,23 +92,21 @@ impl Dimension {
         }
     }
 
-    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn push(&self, query: &mut Statement, dialect: &Dialect) {
         match self {
             Self::Day => query.push(format_args!("time / {DAY}")),
             Self::Hour => query.push(format_args!("time / {HOUR}")),
-            Self::Tag(name) => query.push("tags ->> ").push_bind(name.clone()),
+            Self::Tag(name) => push_tag(query, dialect, name),
             other => query.push(format_args!("entries.{}", other.column())),
         };
     }
 
-    fn read(&self, row: &SqliteRow, index: usize) -> Result<Option<String>, StoreError> {
+    fn read(&self, row: &Row, index: usize) -> Result<Option<String>, StoreError> {
         Ok(match self {
-            Self::Day => {
-                row.try_get::<Option<i64>, _>(index)?.map(|day| show(day.saturating_mul(DAY), 10, ""))
+            Self::Day => row.try_get::<Option<i64>>(index)?.map(|day| show(day.saturating_mul(DAY), 10, "")),
+            Self::Hour => {
+                row.try_get::<Option<i64>>(index)?.map(|hour| show(hour.saturating_mul(HOUR), 13, ":00:00Z"))
             }
-            Self::Hour => row
-                .try_get::<Option<i64>, _>(index)?
-                .map(|hour| show(hour.saturating_mul(HOUR), 13, ":00:00Z")),
             Self::Key => {
                 let bytes: Option<&[u8]> = row.try_get(index)?;
                 let id = bytes.map(|bytes| id_bytes("a key's id in the ledger", bytes)).transpose()?;
@@ -119,6 +115,12 @@ impl Dimension {
             _ => row.try_get(index)?,
         })
     }
+}
+
+/// The value of a tag.
+fn push_tag<'q>(query: &'q mut Statement, dialect: &Dialect, name: &str) -> &'q mut Statement {
+    let [before, after] = dialect.tag;
+    query.push(before).push_bind(name).push(after)
 }
 
 /// The first characters of a time, and an end.
@@ -153,7 +155,7 @@ pub struct UsageFilter {
 }
 
 impl UsageFilter {
-    fn push(&self, query: &mut QueryBuilder<Sqlite>) {
+    fn push(&self, query: &mut Statement, dialect: &Dialect) {
         query.push(" WHERE 1 = 1");
         if let Some(from) = self.from {
             query.push(" AND time >= ").push_bind(from.0);
@@ -162,7 +164,7 @@ impl UsageFilter {
             query.push(" AND time < ").push_bind(to.0);
         }
         if let Some(key) = self.key {
-            query.push(" AND entries.key = ").push_bind(key.as_bytes().to_vec());
+            query.push(" AND entries.key = ").push_bind(key.as_bytes());
         }
         let outcome = self.outcome.map(|outcome| outcome.name().to_owned());
         let texts = [
@@ -175,11 +177,12 @@ impl UsageFilter {
         ];
         for (column, value) in texts {
             if let Some(value) = value {
-                query.push(format_args!(" AND {column} = ")).push_bind(value.clone());
+                query.push(format_args!(" AND {column} = ")).push_bind(value);
             }
         }
         if let Some((name, value)) = &self.tag {
-            query.push(" AND tags ->> ").push_bind(name.clone()).push(" = ").push_bind(value.clone());
+            query.push(" AND ");
+            push_tag(query, dialect, name).push(" = ").push_bind(value);
         }
     }
 }
@@ -205,10 +208,11 @@ pub(super) async fn sum(
     filter: &UsageFilter,
     by: &[Dimension],
 ) -> Result<Vec<UsageRow>, StoreError> {
-    let mut transaction = db.pool().begin().await?;
-    let rows = columns(filter, by).build().fetch_all(&mut *transaction).await?;
+    let mut transaction = db.pool().begin_read().await?;
+    let dialect = transaction.dialect();
+    let rows = transaction.fetch(columns(dialect, filter, by)).await?;
     let mut sums = rows.iter().map(|row| read(row, by)).collect::<Result<Vec<_>, _>>()?;
-    let others = others(filter, by).build().fetch_all(&mut *transaction).await?;
+    let others = transaction.fetch(others(dialect, filter, by)).await?;
     transaction.commit().await?;
 
     let place: HashMap<_, _> =
@@ -224,21 +228,21 @@ pub(super) async fn sum(
     Ok(sums)
 }
 
-fn select(by: &[Dimension]) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT ");
+fn select(dialect: &Dialect, by: &[Dimension]) -> Statement {
+    let mut query = sql("SELECT ");
     for dimension in by {
-        dimension.push(&mut query);
+        dimension.push(&mut query, dialect);
         query.push(", ");
     }
     query
 }
 
-/// ` GROUP BY 1, 2, …`
-fn group_by(query: &mut QueryBuilder<Sqlite>, columns: usize) {
+/// ` GROUP BY 1, 2, …`, in their order; the engines differ about where nulls stand.
+fn group_by(query: &mut Statement, columns: usize) {
     let numbers: Vec<String> = (1..=columns).map(|column| column.to_string()).collect();
     if !numbers.is_empty() {
-        let numbers = numbers.join(", ");
-        query.push(format_args!(" GROUP BY {numbers} ORDER BY {numbers}"));
+        let (groups, order) = (numbers.join(", "), numbers.join(" NULLS FIRST, "));
+        query.push(format_args!(" GROUP BY {groups} ORDER BY {order} NULLS FIRST"));
     }
 }
 
@@ -253,8 +257,8 @@ fn split_sum(number: &str) -> String {
 }
 
 /// Calls, amounts and the classes that have a column.
-fn columns(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
-    let mut query = select(by);
+fn columns(dialect: &Dialect, filter: &UsageFilter, by: &[Dimension]) -> Statement {
+    let mut query = select(dialect, by);
     query.push(
         "SUM(CASE WHEN adjusts IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN amount_hi IS NULL THEN 1 ELSE 0 END), \
          CAST(SUM(amount_lo) AS BIGINT)",
@@ -263,22 +267,23 @@ fn columns(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
         query.push(format_args!(", {}", split_sum(column)));
     }
     query.push(" FROM entries");
-    filter.push(&mut query);
+    filter.push(&mut query, dialect);
     group_by(&mut query, by.len());
     query
 }
 
 /// The classes that share a JSON column.
-fn others(filter: &UsageFilter, by: &[Dimension]) -> QueryBuilder<Sqlite> {
-    let mut query = select(by);
-    query.push(format_args!("other.key, {} FROM entries, {OTHER_USAGE}", split_sum(OTHER_COUNT)));
-    filter.push(&mut query);
+fn others(dialect: &Dialect, filter: &UsageFilter, by: &[Dimension]) -> Statement {
+    let mut query = select(dialect, by);
+    let (count, table) = (split_sum(dialect.other_count), dialect.other_usage);
+    query.push(format_args!("other.key, {count} FROM entries, {table}"));
+    filter.push(&mut query, dialect);
     query.push(" AND other_usage IS NOT NULL");
     group_by(&mut query, by.len() + 1);
     query
 }
 
-fn read(row: &SqliteRow, by: &[Dimension]) -> Result<UsageRow, StoreError> {
+fn read(row: &Row, by: &[Dimension]) -> Result<UsageRow, StoreError> {
     let first = by.len();
     let mut usage = Usage::ZERO;
     for (index, class) in USAGE_COLUMNS.into_iter().enumerate() {
@@ -293,26 +298,26 @@ fn read(row: &SqliteRow, by: &[Dimension]) -> Result<UsageRow, StoreError> {
     })
 }
 
-fn group(row: &SqliteRow, by: &[Dimension]) -> Result<Vec<Option<String>>, StoreError> {
+fn group(row: &Row, by: &[Dimension]) -> Result<Vec<Option<String>>, StoreError> {
     by.iter().enumerate().map(|(index, dimension)| dimension.read(row, index)).collect()
 }
 
 /// A sum; null (no entry) is zero.
-fn integer(row: &SqliteRow, index: usize) -> Result<i64, StoreError> {
-    Ok(row.try_get::<Option<i64>, _>(index)?.unwrap_or_default())
+fn integer(row: &Row, index: usize) -> Result<i64, StoreError> {
+    Ok(row.try_get::<Option<i64>>(index)?.unwrap_or_default())
 }
 
 /// How many rows; never negative.
-fn count(row: &SqliteRow, index: usize) -> Result<u64, StoreError> {
+fn count(row: &Row, index: usize) -> Result<u64, StoreError> {
     Ok(u64::try_from(integer(row, index)?).unwrap_or_default())
 }
 
 /// The sum that [`split_sum`] made two columns of.
-fn whole(row: &SqliteRow, index: usize) -> Result<i128, StoreError> {
+fn whole(row: &Row, index: usize) -> Result<i128, StoreError> {
     Ok(i128::from(integer(row, index)?) * SPLIT + i128::from(integer(row, index + 1)?))
 }
 
 /// Such a sum of units; what is more than 2⁶⁴ - 1 stops there.
-fn units(row: &SqliteRow, index: usize) -> Result<u64, StoreError> {
+fn units(row: &Row, index: usize) -> Result<u64, StoreError> {
     Ok(u64::try_from(whole(row, index)?.max(0)).unwrap_or(u64::MAX))
 }

@@ -10,22 +10,31 @@ use steelyard_core::record::{Entry, Intent, Outcome};
 use steelyard_core::{EntryId, KeyId, Money, RequestId, Timestamp, Usage, UsageClass};
 
 use super::*;
+use crate::db::sql;
 use crate::repo::{Dimension, UsageFilter};
-use crate::testing::{HOLD, House, call_once, entry, eventually, further, intent};
+use crate::testing::{
+    HOLD, House, Lock, Place, call_once, entry, eventually, further, intent, on_each_engine,
+};
+
+#[cfg(feature = "postgres")]
+mod server;
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// A connection that holds the database's write lock.
-fn lock(house: &House) -> Connection {
-    let connection = Connection::open(house.dir.database()).unwrap();
-    connection.busy_timeout(LONG).unwrap();
-    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    connection
-}
+on_each_engine!(
+    entries_arrive_within_a_second_in_commit_order,
+    moving_again_after_a_crash_changes_nothing,
+    a_locked_database_is_waited_for,
+    closing_keeps_to_its_deadline_and_leaves_the_rest_in_the_spool,
+    closing_waits_for_open_calls,
+    an_entry_that_no_row_can_hold_is_put_aside,
+    sums_are_exact_beyond_64_bits,
+    absurd_figures_do_not_end_the_sums,
+    texts_that_a_database_has_no_place_for_are_settled,
+);
 
-#[tokio::test]
-async fn entries_arrive_within_a_second_in_commit_order() {
-    let house = House::new().await;
+async fn entries_arrive_within_a_second_in_commit_order(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
     let mut ids = Vec::new();
@@ -48,9 +57,8 @@ async fn entries_arrive_within_a_second_in_commit_order() {
     assert_eq!(settler.close(LONG).await, Left { calls: 0 });
 }
 
-#[tokio::test]
-async fn moving_again_after_a_crash_changes_nothing() {
-    let house = House::new().await;
+async fn moving_again_after_a_crash_changes_nothing(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     for _ in 0..5 {
         call_once(&spool).await.unwrap();
@@ -71,20 +79,19 @@ async fn moving_again_after_a_crash_changes_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_locked_database_is_waited_for() {
-    let house = House::new().await;
+async fn a_locked_database_is_waited_for(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
-    let locked = lock(&house);
+    let locked = house.lock().await;
     call_once(&spool).await.unwrap();
     eventually("the settler says so", || settler.health().failing.is_some()).await;
-    assert!(settler.health().failing.unwrap().contains("locked"));
+    assert!(settler.health().failing.unwrap().contains("lock"));
     assert_eq!(settler.watch().health(), settler.health());
     call_once(&spool).await.unwrap();
     assert_eq!(spool.health().waiting, 2);
 
-    locked.execute_batch("COMMIT").unwrap();
+    drop(locked);
     eventually("everything is moved", || spool.health().waiting == 0).await;
     assert_eq!(settler.health(), SettlerHealth::default());
     assert_eq!(house.ledger().await.len(), 2);
@@ -92,7 +99,7 @@ async fn a_locked_database_is_waited_for() {
 
 #[tokio::test]
 async fn a_database_that_is_gone_loses_nothing() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
     call_once(&spool).await.unwrap();
@@ -117,12 +124,30 @@ async fn a_database_that_is_gone_loses_nothing() {
     assert_eq!(count, Ok(2));
 }
 
-#[tokio::test]
-async fn closing_keeps_to_its_deadline_and_leaves_the_rest_in_the_spool() {
-    let house = House::new().await;
+/// What a vendor or a client made up must not hold up all that comes after it.
+async fn texts_that_a_database_has_no_place_for_are_settled(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
-    let locked = lock(&house);
+    let mut strange = intent();
+    strange.call.route = "a\0b".into();
+    strange.call.tags = [("te\0am".to_owned(), "\0 \\u0000 \u{1f980}".to_owned())].into();
+    spool.open(&strange).await.unwrap().settle(entry(&strange, 5)).await.unwrap();
+    assert_eq!(settler.close(LONG).await, Left { calls: 0 });
+    assert_eq!(&*house.ledger().await[0].call.route, "a\0b", "the record is as it was");
+    let by = [Dimension::Route, Dimension::Tag("te\0am".to_owned())];
+    let filter = UsageFilter { route: Some("a\0b".to_owned()), ..UsageFilter::default() };
+    let rows = house.db.ledger().usage(&filter, &by).await.unwrap();
+    let group = ["a\u{fffd}b", "\u{fffd} \\u0000 \u{1f980}"].map(|text| Some(text.to_owned()));
+    assert_eq!((rows.len(), rows[0].group.as_slice()), (1, group.as_slice()));
+    assert!(matches!(house.db.projects().find("a\0b").await, Err(StoreError::NotFound { .. })));
+}
+
+async fn closing_keeps_to_its_deadline_and_leaves_the_rest_in_the_spool(place: Place) {
+    let house = House::new(place).await;
+    let spool = house.spool();
+    let settler = Settler::start(&house.db, &spool).unwrap();
+    let locked = house.lock().await;
     call_once(&spool).await.unwrap();
     let slot = spool.open(&intent()).await.unwrap();
     let started = Instant::now();
@@ -137,9 +162,9 @@ async fn closing_keeps_to_its_deadline_and_leaves_the_rest_in_the_spool() {
     assert_eq!(house.ledger().await.len(), 2);
 }
 
-#[tokio::test]
-async fn closing_waits_for_open_calls() {
-    let house = House::new().await;
+#[expect(clippy::disallowed_methods, reason = "a test has no shutdown that could wait for a task")]
+async fn closing_waits_for_open_calls(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
     let open = intent();
@@ -151,9 +176,8 @@ async fn closing_waits_for_open_calls() {
     assert_eq!(house.ledger().await[0].amount().unwrap().pico(), 3);
 }
 
-#[tokio::test]
-async fn an_entry_that_no_row_can_hold_is_put_aside() {
-    let house = House::new().await;
+async fn an_entry_that_no_row_can_hold_is_put_aside(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
     let huge = intent();
@@ -166,9 +190,8 @@ async fn an_entry_that_no_row_can_hold_is_put_aside() {
     assert_eq!(house.open_spool(10).1.quarantined, 1);
 }
 
-#[tokio::test]
-async fn sums_are_exact_beyond_64_bits() {
-    let house = House::new().await;
+async fn sums_are_exact_beyond_64_bits(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
     // 30 times 9.2 million dollars and one pico: far beyond what 64 bits of pico-USD hold.
@@ -242,9 +265,8 @@ async fn sums_are_exact_beyond_64_bits() {
     assert!(ledger.usage(&nobody, &[Dimension::Route]).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn absurd_figures_do_not_end_the_sums() {
-    let house = House::new().await;
+async fn absurd_figures_do_not_end_the_sums(place: Place) {
+    let house = House::new(place).await;
     let spool = house.spool();
     let settler = Settler::start(&house.db, &spool).unwrap();
     let signed = i64::MAX.unsigned_abs();
@@ -266,11 +288,11 @@ async fn absurd_figures_do_not_end_the_sums() {
     assert_eq!((all.usage[UsageClass::Input], all.usage[UsageClass::AudioIn]), (u64::MAX, u64::MAX));
 
     // Beyond what one column sums, within what a count holds.
-    let connection = Connection::open(house.dir.database()).unwrap();
-    connection.execute("DELETE FROM entries WHERE seq > 2", []).unwrap();
+    house.db.pool().execute(sql("DELETE FROM entries WHERE seq > 2")).await.unwrap();
     // As an older version may have written it: more than 63 bits in the JSON.
     let json = r#"{"audio_in": 18446744073709551615, "calls": 7}"#;
-    connection.execute("UPDATE entries SET other_usage = ?1 WHERE seq = 1", [json]).unwrap();
+    let update = sql("UPDATE entries SET other_usage = $1 WHERE seq = 1").bind(json);
+    house.db.pool().execute(update).await.unwrap();
     let all = ledger.usage(&UsageFilter::default(), &[Dimension::Route]).await.unwrap().remove(0);
     let expected =
         [(UsageClass::Input, 2 * signed), (UsageClass::AudioIn, 2 * signed), (UsageClass::Calls, 7)];
@@ -332,7 +354,7 @@ struct World {
     house: House,
     spool: Spool,
     settler: Option<Settler>,
-    locked: Option<Connection>,
+    locked: Option<Lock>,
     open: Vec<Open>,
     expected: BTreeMap<RequestId, Expected>,
 }
@@ -377,7 +399,9 @@ impl World {
             Step::BreakDisk => self.spool.execute("PRAGMA query_only = ON"),
             Step::MendDisk => self.spool.execute("PRAGMA query_only = OFF"),
             Step::LockDatabase => {
-                self.locked.get_or_insert_with(|| lock(&self.house));
+                if self.locked.is_none() {
+                    self.locked = Some(self.house.lock().await);
+                }
             }
             Step::UnlockDatabase => self.locked = None,
             Step::StopSettler => self.settler = None,
@@ -424,26 +448,42 @@ impl World {
     }
 }
 
+/// Takes the steps, mends everything, and compares.
+fn take_all(place: Place, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let house = House::new(place).await;
+        let spool = house.spool();
+        let settler = Some(Settler::start(&house.db, &spool).unwrap());
+        let mut world =
+            World { house, spool, settler, locked: None, open: Vec::new(), expected: BTreeMap::new() };
+        for step in steps {
+            world.take(step).await;
+        }
+        for step in [Step::MendDisk, Step::UnlockDatabase, Step::Restart] {
+            world.take(step).await;
+        }
+        let left = world.settler.take().unwrap().close(LONG).await;
+        assert_eq!(left, Left { calls: 0 });
+        world.check(&world.house.ledger().await);
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
     #[test]
     fn every_call_is_in_the_ledger_exactly_once(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let house = House::new().await;
-            let spool = house.spool();
-            let settler = Some(Settler::start(&house.db, &spool).unwrap());
-            let mut world =
-                World { house, spool, settler, locked: None, open: Vec::new(), expected: BTreeMap::new() };
-            for step in steps {
-                world.take(step).await;
-            }
-            for step in [Step::MendDisk, Step::UnlockDatabase, Step::Restart] {
-                world.take(step).await;
-            }
-            let left = world.settler.take().unwrap().close(LONG).await;
-            assert_eq!(left, Left { calls: 0 });
-            world.check(&world.house.ledger().await);
-        });
+        take_all(Place::Sqlite, steps);
+    }
+}
+
+#[cfg(feature = "postgres")]
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 20, ..ProptestConfig::default() })]
+    #[test]
+    fn every_call_is_in_the_ledger_of_a_server_exactly_once(steps in steps()) {
+        if let Some(database) = steelyard_testkit::postgres::Database::new() {
+            take_all(Place::Postgres(database), steps);
+        }
     }
 }

@@ -9,7 +9,7 @@ use steelyard_core::record::{AttemptStatus, Basis, Entry, Outcome};
 
 use super::*;
 use crate::record::decode_entry;
-use crate::testing::{HOLD, House, call_once, entry, eventually, further, intent};
+use crate::testing::{HOLD, House, Place, call_once, entry, eventually, further, intent};
 
 /// The entries in the file.
 fn entries(spool: &Spool) -> Vec<Entry> {
@@ -25,7 +25,7 @@ fn rows(house: &House) -> i64 {
 
 #[tokio::test]
 async fn a_settled_call_has_one_entry_also_after_a_restart() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     let id = call_once(&spool).await.unwrap();
     assert_eq!(spool.health().open, 0);
@@ -41,7 +41,7 @@ async fn a_settled_call_has_one_entry_also_after_a_restart() {
 
 #[tokio::test]
 async fn a_dropped_slot_is_charged_at_its_hold() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     drop(spool.open(&intent()).await.unwrap());
     let entries = entries(&spool);
@@ -52,7 +52,7 @@ async fn a_dropped_slot_is_charged_at_its_hold() {
 
 #[tokio::test]
 async fn a_call_that_was_never_sent_costs_nothing() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     // The caller went away while the intent was being committed.
     drop(spool.open(&intent()));
@@ -74,7 +74,7 @@ async fn a_call_that_was_never_sent_costs_nothing() {
 
 #[tokio::test]
 async fn only_the_last_intent_of_an_orphan_counts() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     let first = intent();
     let mut slot = spool.open(&first).await.unwrap();
@@ -98,7 +98,7 @@ async fn only_the_last_intent_of_an_orphan_counts() {
 
 #[tokio::test]
 async fn a_full_spool_refuses_before_it_writes() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let (spool, _) = house.open_spool(2);
     let held = spool.open(&intent()).await.unwrap();
     call_once(&spool).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_full_spool_refuses_before_it_writes() {
 
 #[tokio::test]
 async fn a_call_settles_when_the_runtime_shuts_down() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (opened, wait) = tokio::sync::oneshot::channel();
@@ -146,7 +146,7 @@ async fn a_call_settles_when_the_runtime_shuts_down() {
 
 #[tokio::test]
 async fn a_full_disk_refuses_calls_keeps_entries_and_heals() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     let before = intent();
     let slot = spool.open(&before).await.unwrap();
@@ -182,7 +182,7 @@ async fn a_full_disk_refuses_calls_keeps_entries_and_heals() {
 
 #[tokio::test]
 async fn a_long_call_does_not_keep_the_file_from_shrinking() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let (spool, _) = house.open_spool(100_000);
     let long = intent();
     let slot = spool.open(&long).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_long_call_does_not_keep_the_file_from_shrinking() {
 
 #[tokio::test]
 async fn an_idle_spool_is_empty() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     call_once(&spool).await.unwrap();
     assert_eq!(rows(&house), 2);
@@ -223,7 +223,7 @@ async fn an_idle_spool_is_empty() {
 
 #[tokio::test]
 async fn an_intent_that_cannot_be_read_is_put_aside() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let spool = house.spool();
     call_once(&spool).await.unwrap();
     spool.close();
@@ -239,7 +239,7 @@ async fn an_intent_that_cannot_be_read_is_put_aside() {
 
 #[tokio::test]
 async fn readers_see_entries_in_commit_order_while_tables_take_turns() {
-    let house = House::new().await;
+    let house = House::new(Place::Sqlite).await;
     let (spool, _) = house.open_spool(100_000);
     let mut reader = spool.reader().unwrap();
     let (mut position, mut seen) = (0, BTreeMap::new());

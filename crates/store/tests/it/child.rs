@@ -8,9 +8,18 @@ use std::process::{Child, Command, Stdio};
 use steelyard_core::port::Ledger;
 use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Intent, Outcome};
 use steelyard_core::{Clock, Money, RequestId, Timestamp, Usage, UsageClass};
-use steelyard_store::Spool;
+use steelyard_store::{DataDir, Db, Durability, Spool};
 
 const DIR: &str = "STEELYARD_STORE_TEST_DIR";
+const URL: &str = "STEELYARD_STORE_TEST_URL";
+
+/// The database: on the server of that URL, else in the data directory.
+pub(crate) async fn open(dir: &DataDir, url: Option<&str>) -> Db {
+    match url {
+        Some(url) => Db::connect(dir, &url.to_owned().into(), 4, Clock::System).await.unwrap(),
+        None => Db::open(dir, Durability::Process, Clock::System).await.unwrap(),
+    }
+}
 
 /// How the child's own lines begin, among those of the test harness.
 pub(crate) const MARK: &str = "child: ";
@@ -19,9 +28,10 @@ pub(crate) const MARK: &str = "child: ";
 pub(crate) const HOLD: i128 = 900;
 
 /// A command that runs the ignored test of that name.
-pub(crate) fn command(test: &str, dir: &Path) -> Command {
+pub(crate) fn command(test: &str, dir: &Path, url: Option<&str>) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--ignored", "--nocapture", "--test-threads=1"]).env(DIR, dir);
+    command.envs(url.map(|url| (URL, url)));
     command
 }
 
@@ -33,6 +43,11 @@ pub(crate) fn start(mut command: Command) -> Child {
 /// In a child: the data directory it was given.
 pub(crate) fn dir() -> PathBuf {
     std::env::var_os(DIR).expect("this is the child of another test and is not run by itself").into()
+}
+
+/// In a child: the database that it was given.
+pub(crate) fn url() -> Option<String> {
+    std::env::var(URL).ok()
 }
 
 /// In a child: tells the parent something, in one write and on a line of its own.

@@ -14,7 +14,7 @@ use crate::child::{self, MARK};
 #[test]
 fn a_full_disk_refuses_calls_and_heals_when_there_is_room() {
     let temporary = tempfile::tempdir().unwrap();
-    let inner = child::command("disk::fill", temporary.path());
+    let inner = child::command("disk::fill", temporary.path(), None);
     // The signal that the limit raises is ignored, so that writing fails instead. The limit is 1 or 2 MiB, as
     // shells differ in their unit.
     let mut limited = Command::new("sh");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steelyard_core::port::Ledger;
 use steelyard_core::record::Outcome;
 use steelyard_core::{Clock, RequestId};
-use steelyard_store::{DataDir, Db, Durability, Settler, Spool, SpoolOptions};
+use steelyard_store::{DataDir, Settler, Spool, SpoolOptions};
 
 use crate::child::{self, MARK};
 
@@ -38,19 +38,31 @@ impl Told {
 
 #[test]
 fn a_killed_process_loses_and_doubles_nothing() {
+    kill_again_and_again(None);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_killed_process_loses_and_doubles_nothing_on_a_server() {
+    if let Some(database) = steelyard_testkit::postgres::Database::new() {
+        kill_again_and_again(Some(database.url()));
+    }
+}
+
+fn kill_again_and_again(url: Option<&str>) {
     let temporary = tempfile::tempdir().unwrap();
     let mut told = Told::default();
     for round in 1..=ROUNDS {
         let before = told.settled.len();
-        run_and_kill(temporary.path(), &mut told, round);
+        run_and_kill(temporary.path(), url, &mut told, round);
         let new = told.settled.len() - before;
         assert!(new > 50, "round {round} settled only {new} calls: too few to show anything");
-        check(temporary.path(), &told);
+        check(temporary.path(), url, &told);
     }
 }
 
-fn run_and_kill(dir: &Path, told: &mut Told, round: u64) {
-    let mut child = child::start(child::command("kill::load", dir));
+fn run_and_kill(dir: &Path, url: Option<&str>, told: &mut Told, round: u64) {
+    let mut child = child::start(child::command("kill::load", dir, url));
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (started, wait) = std::sync::mpsc::channel();
     let reading = std::thread::spawn(move || {
@@ -74,11 +86,11 @@ fn run_and_kill(dir: &Path, told: &mut Told, round: u64) {
 }
 
 /// Starts again as the next process would, moves everything, and compares.
-fn check(dir: &Path, told: &Told) {
+fn check(dir: &Path, url: Option<&str>, told: &Told) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let dir = DataDir::open(dir).unwrap();
-        let db = Db::open(&dir, Durability::Process, Clock::System).await.unwrap();
+        let db = child::open(&dir, url).await;
         let (spool, _) = Spool::open(&dir, SpoolOptions::default(), Clock::System).unwrap();
         let left = Settler::start(&db, &spool).unwrap().close(Duration::from_secs(30)).await;
         assert_eq!(left.calls, 0);
@@ -100,12 +112,12 @@ fn check(dir: &Path, told: &Told) {
 }
 
 #[test]
-#[ignore = "the child of a_killed_process_loses_and_doubles_nothing"]
+#[ignore = "the child of a_killed_process_loses_and_doubles_nothing and its like"]
 fn load() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let dir = DataDir::open(&child::dir()).unwrap();
-        let db = Db::open(&dir, Durability::Process, Clock::System).await.unwrap();
+        let db = child::open(&dir, child::url().as_deref()).await;
         let (spool, _) = Spool::open(&dir, SpoolOptions::default(), Clock::System).unwrap();
         let _settler = Settler::start(&db, &spool).unwrap();
         let mut tasks = tokio::task::JoinSet::new();

@@ -10,7 +10,7 @@ fn a_second_process_is_refused_until_the_first_is_gone() {
     let dir = DataDir::open(temporary.path()).unwrap();
     let run = || {
         let output =
-            child::start(child::command("lock::second", temporary.path())).wait_with_output().unwrap();
+            child::start(child::command("lock::second", temporary.path(), None)).wait_with_output().unwrap();
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };

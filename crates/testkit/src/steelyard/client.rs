@@ -62,6 +62,13 @@ impl Client {
         self
     }
 
+    /// The same at another base, by a client that was made for it.
+    #[must_use]
+    pub fn at(mut self, base: &str, http: reqwest::Client) -> Self {
+        (self.base, self.http) = (base.to_owned(), http);
+        self
+    }
+
     /// A request to be made by hand, with the credential set.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));

@@ -87,6 +87,7 @@ async fn a_server_is_started_asked_stopped_and_started_again() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a test has no shutdown that could wait for a task")]
 async fn a_server_that_dies_at_once_fails_the_test_with_its_log() {
     let (_home, binary) = script("echo the reason why >&2; exit 3");
     let started = tokio::spawn(async move { Steelyard::start(&binary, &Config::new()).await });

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use steelyard_core::ApiError;
 
 use crate::chat::{ChatRequest, Extra, ResponseFormat, Tool, ToolChoice, ToolKind};
+use crate::dialect::Dialect;
 use crate::json::{At, Fault, Fields, elements, string, utf8};
 use crate::openai_chat::request::{messages, order};
 
@@ -32,6 +33,7 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
         max_output_tokens: max_output_tokens(&mut fields)?,
         temperature: fields.number("temperature", 0.0, 2.0)?,
         top_p: fields.number("top_p", 0.0, 1.0)?,
+        top_k: None,
         stop: stop(&mut fields)?,
         choices: fields.count("n", 1, 128)?,
         logprobs: fields.flag("logprobs")?,
@@ -44,6 +46,7 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
         safety_identifier: fields.text("safety_identifier")?,
         metadata: object(&mut fields, "metadata")?,
         reasoning_effort: fields.text("reasoning_effort")?,
+        thinking: None,
         verbosity: fields.text("verbosity")?,
         service_tier: fields.text("service_tier")?,
         store: fields.flag("store")?,
@@ -56,6 +59,7 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
         web_search_options: object(&mut fields, "web_search_options")?,
         prompt_cache_key: fields.text("prompt_cache_key")?,
         prompt_cache_retention: fields.text("prompt_cache_retention")?,
+        origin: Some(Dialect::OpenAiChat),
         extra: fields.rest(),
     };
     if request.top_logprobs.is_some() && request.logprobs != Some(true) {
@@ -136,6 +140,8 @@ fn tool(raw: &RawValue, at: &At<'_>) -> Result<Tool, Fault> {
                 name: name(&mut custom)?,
                 description: custom.text("description")?,
                 kind: ToolKind::Custom { format: custom.json("format") },
+                cache: None,
+                extra: custom.rest(),
             })
         }
         other => {
@@ -154,6 +160,8 @@ fn function(raw: &RawValue, at: &At<'_>) -> Result<Tool, Fault> {
             parameters: object(&mut function, "parameters")?,
             strict: function.flag("strict")?,
         },
+        cache: None,
+        extra: function.rest(),
     })
 }
 

@@ -6,38 +6,44 @@ use crate::chat::{
     ChatRequest, FileSource, Media, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
     ToolInput, ToolKind, ToolResult,
 };
+use crate::dialect::{Dialect, Target};
 use crate::error::Loss;
 use crate::json::Object;
+use crate::openai_chat::request::losses;
 
-pub(crate) fn encode(request: &ChatRequest) -> (Bytes, Vec<Loss>) {
+pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
     let mut out = Vec::with_capacity(1024);
-    let mut losses = Vec::new();
+    let mut losses = losses::of(request, target);
     Object::write(&mut out, |body| {
-        body.field("model", &request.model);
+        body.field("model", target.model);
         body.objects("messages", wire_messages(&request.messages, &mut losses), |object, message| {
-            message.write(object);
+            message.write(object, target);
         });
-        parameters(body, request);
+        parameters(body, request, target);
     });
     (Bytes::from(out), losses)
 }
 
-fn parameters(body: &mut Object<'_>, request: &ChatRequest) {
-    if !request.tools.is_empty() {
-        body.objects("tools", &request.tools, tool);
+fn parameters(body: &mut Object<'_>, request: &ChatRequest, target: &Target<'_>) {
+    let own = request.origin.is_none_or(|origin| origin == Dialect::OpenAiChat);
+    let tools: Vec<&Tool> = request.tools.iter().filter(|tool| is_expressible(tool)).collect();
+    if !tools.is_empty() {
+        if let Some(choice) = &request.tool_choice {
+            tool_choice(body, choice, &request.tools);
+        }
+        body.opt("parallel_tool_calls", request.parallel_tool_calls.as_ref());
+        body.objects("tools", tools, tool);
     }
-    if let Some(choice) = &request.tool_choice {
-        tool_choice(body, choice, &request.tools);
-    }
-    body.opt("parallel_tool_calls", request.parallel_tool_calls.as_ref());
     if let Some(format) = &request.response_format {
         body.object("response_format", |object| response_format(object, format));
     }
-    body.opt("max_completion_tokens", request.max_output_tokens.as_ref());
+    // The older name is the one that every server knows; OpenAI's own newer models take only the newer one.
+    let cap = if target.compatible { "max_tokens" } else { "max_completion_tokens" };
+    body.opt(cap, request.max_output_tokens.map(|cap| cap.max(1)).as_ref());
     body.opt("temperature", request.temperature.as_ref());
     body.opt("top_p", request.top_p.as_ref());
     if !request.stop.is_empty() {
-        body.field("stop", &request.stop);
+        body.field("stop", &request.stop[..request.stop.len().min(MAX_STOPS)]);
     }
     body.opt("n", request.choices.as_ref());
     body.opt("logprobs", request.logprobs.as_ref());
@@ -46,21 +52,18 @@ fn parameters(body: &mut Object<'_>, request: &ChatRequest) {
     body.opt("presence_penalty", request.presence_penalty.as_ref());
     body.opt("frequency_penalty", request.frequency_penalty.as_ref());
     body.opt("logit_bias", request.logit_bias.as_ref());
-    body.opt("user", request.user.as_ref());
+    body.opt("user", request.user.as_ref().filter(|user| user.len() <= MAX_USER));
     body.opt("safety_identifier", request.safety_identifier.as_ref());
-    body.opt("metadata", request.metadata.as_ref());
-    body.opt("reasoning_effort", request.reasoning_effort.as_ref());
+    body.opt("metadata", request.metadata.as_ref().filter(|_| own));
+    body.opt("reasoning_effort", losses::effort(request).as_ref());
     body.opt("verbosity", request.verbosity.as_ref());
-    body.opt("service_tier", request.service_tier.as_ref());
+    body.opt("service_tier", losses::service_tier(request).as_ref());
     body.opt("store", request.store.as_ref());
     if request.stream {
         body.field("stream", &true);
-    }
-    if request.include_usage || !request.stream_extra.is_empty() {
+        // The bill needs the figures, whether the client does or not.
         body.object("stream_options", |options| {
-            if request.include_usage {
-                options.field("include_usage", &true);
-            }
+            options.field("include_usage", &true);
             options.extra(&request.stream_extra);
         });
     }
@@ -72,7 +75,22 @@ fn parameters(body: &mut Object<'_>, request: &ChatRequest) {
     body.opt("web_search_options", request.web_search_options.as_ref());
     body.opt("prompt_cache_key", request.prompt_cache_key.as_ref());
     body.opt("prompt_cache_retention", request.prompt_cache_retention.as_ref());
-    body.extra(&request.extra);
+    if own {
+        body.extra(&request.extra);
+    }
+}
+
+/// The wire takes so many stop texts.
+pub(super) const MAX_STOPS: usize = 4;
+/// The wire takes end users' ids of so many bytes.
+pub(super) const MAX_USER: usize = 64;
+
+/// Whether the wire has a word for the tool.
+pub(super) fn is_expressible(tool: &Tool) -> bool {
+    match &tool.kind {
+        ToolKind::Function { .. } | ToolKind::Custom { .. } => true,
+        ToolKind::Foreign { dialect, .. } => *dialect == Dialect::OpenAiChat,
+    }
 }
 
 /// What becomes one message on the wire.
@@ -104,10 +122,10 @@ fn wire_messages<'a>(messages: &'a [Message], losses: &mut Vec<Loss>) -> Vec<Wir
             media.extend(result.content.iter().filter(|part| is_content(part) && !is_text(part)));
             let field = || format!("messages[{index}].content[{part}]");
             if media.len() > before {
-                losses.push(Loss { field: field(), why: "media of a tool result became a user message" });
+                losses.push(Loss::emulated(field(), "media of a tool result became a user message"));
             }
             if result.is_error {
-                losses.push(Loss { field: field(), why: "the error mark of a tool result became a prefix" });
+                losses.push(Loss::emulated(field(), "the error mark of a tool result became a prefix"));
             }
         }
         if first.is_none() || message.content.iter().any(|part| !matches!(part, Part::ToolResult(_))) {
@@ -121,9 +139,9 @@ fn wire_messages<'a>(messages: &'a [Message], losses: &mut Vec<Loss>) -> Vec<Wir
 }
 
 impl WireMessage<'_> {
-    fn write(&self, object: &mut Object<'_>) {
+    fn write(&self, object: &mut Object<'_>, target: &Target<'_>) {
         match self {
-            Self::Plain(message) => plain(object, message),
+            Self::Plain(message) => plain(object, message, target),
             Self::Result(message, result) => {
                 object.field("role", "tool");
                 object.field("tool_call_id", &result.call_id);
@@ -139,7 +157,7 @@ impl WireMessage<'_> {
     }
 }
 
-fn plain(object: &mut Object<'_>, message: &Message) {
+fn plain(object: &mut Object<'_>, message: &Message, target: &Target<'_>) {
     let role = match message.role {
         Role::System => "system",
         Role::Developer => "developer",
@@ -149,7 +167,20 @@ fn plain(object: &mut Object<'_>, message: &Message) {
     object.field("role", role);
     object.opt("name", message.name.as_ref());
     said(object, message);
+    // Servers that think in the open take their thoughts back under this name; OpenAI takes none.
+    if target.compatible {
+        reasoning(object, message);
+    }
     object.extra(&message.extra);
+}
+
+/// What the model thought, as text.
+pub(crate) fn reasoning(object: &mut Object<'_>, message: &Message) {
+    let reasoning = joined(message, |part| match part {
+        Part::Reasoning { text, .. } => Some(text).filter(|text| !text.is_empty()),
+        _ => None,
+    });
+    object.opt("reasoning_content", reasoning.as_ref());
 }
 
 /// The members of a message that hold what is said. Shared with whole answers.
@@ -159,7 +190,7 @@ pub(crate) fn said(object: &mut Object<'_>, message: &Message) {
     match content.as_slice() {
         [] if message.role == Role::Assistant => object.null("content"),
         [] => object.field("content", ""),
-        [Part::Text { text, extra }] if extra.is_empty() => object.field("content", text),
+        [Part::Text { text, extra, .. }] if extra.is_empty() => object.field("content", text),
         parts => object.objects("content", parts, |object, part| content_part(object, part)),
     }
     let refusal = joined(message, |part| match part {
@@ -167,11 +198,6 @@ pub(crate) fn said(object: &mut Object<'_>, message: &Message) {
         _ => None,
     });
     object.opt("refusal", refusal.as_ref());
-    let reasoning = joined(message, |part| match part {
-        Part::Reasoning { text } => Some(text),
-        _ => None,
-    });
-    object.opt("reasoning_content", reasoning.as_ref());
     if let Some(id) = message.content.iter().find_map(|part| match part {
         Part::AudioRef { id } => Some(id),
         _ => None,
@@ -190,12 +216,57 @@ fn as_call(part: &Part) -> Option<&ToolCall> {
     }
 }
 
+/// Whether a part is said in `content`: as it is, or as text.
 fn is_content(part: &Part) -> bool {
-    matches!(part, Part::Text { .. } | Part::Image { .. } | Part::Audio { .. } | Part::File { .. })
+    match part {
+        Part::Text { .. }
+        | Part::Image { .. }
+        | Part::Audio { .. }
+        | Part::File { .. }
+        | Part::SearchResult { .. }
+        | Part::Json(_) => true,
+        Part::Foreign { dialect, .. } => *dialect == Dialect::OpenAiChat,
+        Part::Refusal { .. }
+        | Part::Reasoning { .. }
+        | Part::RedactedReasoning { .. }
+        | Part::AudioRef { .. }
+        | Part::ToolCall(_)
+        | Part::ToolResult(_)
+        | Part::CacheMark(_) => false,
+    }
 }
 
+/// Whether a part of content becomes text.
 fn is_text(part: &Part) -> bool {
-    matches!(part, Part::Text { .. })
+    matches!(
+        part,
+        Part::Text { .. }
+            | Part::SearchResult { .. }
+            | Part::Json(_)
+            | Part::File { source: FileSource::Text(_) | FileSource::Parts(_), .. }
+    )
+}
+
+/// What the wire has no part for, as the text that says the same.
+fn as_text(part: &Part) -> String {
+    match part {
+        Part::Text { text, .. } => text.clone(),
+        Part::Json(json) => json.get().to_owned(),
+        Part::SearchResult { source, title, content, .. } => {
+            let texts: Vec<String> = content.iter().map(as_text).collect();
+            format!("{title}\n{source}\n\n{}", texts.join("\n"))
+        }
+        Part::File { source, filename, context, .. } => {
+            let text = match source {
+                FileSource::Text(text) => text.clone(),
+                FileSource::Parts(parts) => parts.iter().map(as_text).collect::<Vec<_>>().join("\n"),
+                FileSource::Id(_) | FileSource::Url(_) | FileSource::Inline { .. } => String::new(),
+            };
+            let head: Vec<&str> = [filename, context].into_iter().flatten().map(String::as_str).collect();
+            if head.is_empty() { text } else { format!("{}\n\n{text}", head.join("\n")) }
+        }
+        _ => String::new(),
+    }
 }
 
 fn joined(message: &Message, pick: impl Fn(&Part) -> Option<&String>) -> Option<String> {
@@ -208,8 +279,8 @@ fn tool_text(object: &mut Object<'_>, result: &ToolResult) {
     let prefix = if result.is_error { "Error: " } else { "" };
     match texts.as_slice() {
         [] => object.field("content", prefix),
-        [Part::Text { text, extra }] if extra.is_empty() => {
-            object.field("content", &format!("{prefix}{text}"));
+        [only] if !matches!(only, Part::Text { extra, .. } if !extra.is_empty()) => {
+            object.field("content", &format!("{prefix}{}", as_text(only)));
         }
         parts => {
             let prefix = result.is_error.then(|| Part::text(prefix));
@@ -220,7 +291,7 @@ fn tool_text(object: &mut Object<'_>, result: &ToolResult) {
 
 fn content_part(object: &mut Object<'_>, part: &Part) {
     match part {
-        Part::Text { text, extra } => {
+        Part::Text { text, extra, .. } => {
             object.field("type", "text");
             object.field("text", text);
             object.extra(extra);
@@ -233,6 +304,7 @@ fn content_part(object: &mut Object<'_>, part: &Part) {
                     Media::Inline { media_type, data } => {
                         image.field("url", &format!("data:{media_type};base64,{data}"));
                     }
+                    Media::Id(id) => image.field("file_id", id),
                 }
                 image.opt("detail", detail.as_ref());
             });
@@ -244,26 +316,42 @@ fn content_part(object: &mut Object<'_>, part: &Part) {
                 audio.field("format", format);
             });
         }
-        Part::File { source, filename } => {
-            object.field("type", "file");
-            object.object("file", |file| {
-                match source {
-                    FileSource::Id(id) => file.field("file_id", id),
-                    FileSource::Inline { media_type: Some(media_type), data } => {
-                        file.field("file_data", &format!("data:{media_type};base64,{data}"));
-                    }
-                    FileSource::Inline { media_type: None, data } => file.field("file_data", data),
-                }
-                file.opt("filename", filename.as_ref());
-            });
+        Part::File { source, filename, .. } => file(object, part, source, filename.as_ref()),
+        Part::SearchResult { .. } | Part::Json(_) => {
+            object.field("type", "text");
+            object.field("text", &as_text(part));
         }
+        Part::Foreign { block, .. } => object.members(block),
         // Not content on this wire: `said` and `wire_messages` give these members or messages of their own.
         Part::Refusal { .. }
         | Part::Reasoning { .. }
+        | Part::RedactedReasoning { .. }
         | Part::AudioRef { .. }
         | Part::ToolCall(_)
-        | Part::ToolResult(_) => {}
+        | Part::ToolResult(_)
+        | Part::CacheMark(_) => {}
     }
+}
+
+fn file(object: &mut Object<'_>, part: &Part, source: &FileSource, filename: Option<&String>) {
+    if is_text(part) {
+        object.field("type", "text");
+        object.field("text", &as_text(part));
+        return;
+    }
+    object.field("type", "file");
+    object.object("file", |file| {
+        match source {
+            FileSource::Id(id) => file.field("file_id", id),
+            FileSource::Url(url) => file.field("file_url", url),
+            FileSource::Inline { media_type: Some(media_type), data } => {
+                file.field("file_data", &format!("data:{media_type};base64,{data}"));
+            }
+            FileSource::Inline { media_type: None, data } => file.field("file_data", data),
+            FileSource::Text(_) | FileSource::Parts(_) => {}
+        }
+        file.opt("filename", filename);
+    });
 }
 
 /// One element of `tool_calls`. Shared with whole answers.
@@ -281,16 +369,16 @@ pub(crate) fn tool_call(object: &mut Object<'_>, call: &ToolCall) {
 }
 
 fn tool(object: &mut Object<'_>, tool: &Tool) {
-    let (kind, members) = match &tool.kind {
-        ToolKind::Function { parameters, strict } => ("function", (parameters, strict.as_ref(), None)),
-        ToolKind::Custom { format } => ("custom", (&None, None, format.as_ref())),
+    let (kind, parameters, strict, format) = match &tool.kind {
+        ToolKind::Function { parameters, strict } => ("function", parameters.as_ref(), strict.as_ref(), None),
+        ToolKind::Custom { format } => ("custom", None, None, format.as_ref()),
+        ToolKind::Foreign { definition, .. } => return object.members(definition),
     };
-    let (parameters, strict, format) = members;
     object.field("type", kind);
     object.object(kind, |inner| {
         inner.field("name", &tool.name);
         inner.opt("description", tool.description.as_ref());
-        inner.opt("parameters", parameters.as_ref());
+        inner.opt("parameters", parameters);
         inner.opt("strict", strict);
         inner.opt("format", format);
     });

@@ -3,12 +3,12 @@
 //! Clients replay what they were answered, with members that are no part of a request: those are kept in `extra`
 //! and refused by nobody.
 
-use base64::Engine;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::value::RawValue;
 
 use crate::chat::{FileSource, Media, Message, Part, Role, ToolCall, ToolInput, ToolResult};
 use crate::json::{At, Fault, Fields, elements, string};
+use crate::media::{checked_base64, data_url};
+use crate::openai_chat::reply::reasoning;
 
 pub(super) fn decode(raw: &RawValue) -> Result<Vec<Message>, Fault> {
     let at = At::Root.field("messages");
@@ -62,9 +62,7 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
         Role::System | Role::Developer | Role::User => said,
         Role::Assistant => {
             let mut parts = Vec::new();
-            // Two names for one thing; a message that has both says the same twice.
-            let thought = reasoning(&mut fields).filter(|text| !text.is_empty());
-            parts.extend(thought.map(|text| Part::Reasoning { text }));
+            parts.extend(reasoning(&mut fields));
             parts.append(&mut said);
             parts.extend(fields.text("refusal")?.map(|text| Part::Refusal { text }));
             if let Some(raw) = fields.take("audio") {
@@ -89,16 +87,6 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
         }
     };
     Ok(Message { role, name, content, extra: fields.rest() })
-}
-
-/// What the model thought, under either name. What is no text is carried as it is.
-fn reasoning(fields: &mut Fields<'_, '_>) -> Option<String> {
-    if !fields.has("reasoning_content") {
-        return fields.text_or_leave("reasoning");
-    }
-    let thought = fields.text_or_leave("reasoning_content")?;
-    fields.text_or_leave("reasoning");
-    Some(thought)
 }
 
 fn content(fields: &mut Fields<'_, '_>, role: Role) -> Result<Vec<Part>, Fault> {
@@ -140,14 +128,19 @@ fn part(raw: &RawValue, at: &At<'_>, role: Role) -> Result<Part, Fault> {
         return Err(unexpected());
     }
     match kind.as_str() {
-        "text" => Ok(Part::Text { text: fields.need_text("text")?, extra: fields.rest() }),
+        "text" => {
+            Ok(Part::Text { text: fields.need_text("text")?, citations: Vec::new(), extra: fields.rest() })
+        }
         "refusal" => Ok(Part::Refusal { text: fields.need_text("refusal")? }),
         "image_url" => image(fields.need("image_url")?, &at.field("image_url")),
         "input_audio" => {
             let at = at.field("input_audio");
             let mut audio = Fields::of(fields.need("input_audio")?, &at)?;
             let data = audio.need_text("data")?;
-            Ok(Part::Audio { format: audio.need_text("format")?, data: base64(data, &at.field("data"))? })
+            Ok(Part::Audio {
+                format: audio.need_text("format")?,
+                data: checked_base64(data, &at.field("data"))?,
+            })
         }
         "file" => file(fields.need("file")?, &at.field("file")),
         _ => Err(unexpected()),
@@ -183,64 +176,19 @@ fn file(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let filename = fields.text("filename")?;
     if let Some(id) = fields.text("file_id")? {
-        return Ok(Part::File { source: FileSource::Id(id), filename });
+        return Ok(document(FileSource::Id(id), filename));
     }
     let place = at.field("file_data");
     let written = fields.need_text("file_data")?;
     let source = match data_url(&written, &place)? {
         Some((media_type, data)) => FileSource::Inline { media_type: Some(media_type), data },
-        None => FileSource::Inline { media_type: None, data: base64(written, &place)? },
+        None => FileSource::Inline { media_type: None, data: checked_base64(written, &place)? },
     };
-    Ok(Part::File { source, filename })
+    Ok(document(source, filename))
 }
 
-/// The media type and the checked base64 of a data URL (RFC 2397). None if it is no data URL.
-fn data_url(url: &str, at: &At<'_>) -> Result<Option<(String, String)>, Fault> {
-    let Some((scheme, rest)) =
-        url.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("data:"))
-    else {
-        return Ok(None);
-    };
-    debug_assert_eq!(scheme.len(), 5);
-    let Some((head, data)) = rest.split_once(',') else {
-        return Err(Fault::invalid(at, format!("`{at}` is a data URL without a comma")));
-    };
-    let Some(media_type) = head.strip_suffix(";base64") else {
-        return Err(Fault::invalid(
-            at,
-            format!("`{at}` must be a data URL with base64: data:TYPE;base64,DATA"),
-        ));
-    };
-    if !media_type.contains('/') {
-        return Err(Fault::invalid(at, format!("`{at}` is a data URL without a media type")));
-    }
-    Ok(Some((media_type.to_owned(), base64(data.to_owned(), at)?)))
-}
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-fn base64(data: String, at: &At<'_>) -> Result<String, Fault> {
-    if data.is_empty() {
-        return Err(Fault::invalid(at, format!("`{at}` holds no data")));
-    }
-    match BASE64.decode(&data) {
-        Ok(_) => Ok(data),
-        Err(error) => Err(Fault::invalid(at, format!("`{at}` is not valid base64: {}", lower(&error)))),
-    }
-}
-
-fn lower(error: &base64::DecodeError) -> String {
-    match error {
-        base64::DecodeError::InvalidByte(offset, _) => format!("a wrong byte at offset {offset}"),
-        base64::DecodeError::InvalidLength(length) => format!("{length} characters cannot be base64"),
-        base64::DecodeError::InvalidLastSymbol(offset, _) => {
-            format!("a wrong last character at offset {offset}")
-        }
-        base64::DecodeError::InvalidPadding => "wrong padding".into(),
-    }
+fn document(source: FileSource, filename: Option<String>) -> Part {
+    Part::File { source, filename, context: None, citations: false }
 }
 
 fn tool_calls(fields: &mut Fields<'_, '_>, parts: &mut Vec<Part>, legacy: &mut Legacy) -> Result<(), Fault> {

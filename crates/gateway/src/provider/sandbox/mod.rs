@@ -14,13 +14,13 @@ mod schema;
 mod stream;
 
 use bytes::Bytes;
-use steelyard_core::ApiError;
-use steelyard_core::record::CallFacts;
+use steelyard_core::{ApiError, Usage};
 use steelyard_dialect::chat::ChatRequest;
-use steelyard_dialect::{Dialect, Loss, ReplyContext, count_tokens};
+use steelyard_dialect::{Loss, anthropic, count_tokens};
 
 use crate::account::Passed;
 use crate::call::Endpoint;
+use crate::plan::Plan;
 
 pub(crate) use stream::SandboxStream;
 
@@ -38,23 +38,15 @@ pub(crate) enum Answer {
 }
 
 /// Answers a request, with the names of the fields that the stand-in cannot honour.
-pub(crate) fn answer(
-    dialect: Dialect,
-    endpoint: Endpoint,
-    body: &Bytes,
-    call: &CallFacts,
-) -> Result<(Answer, Vec<String>), ApiError> {
-    match endpoint {
-        Endpoint::Embeddings => embed::answer(body).map(|answer| (answer, Vec::new())),
+pub(crate) fn answer(plan: &Plan) -> Result<(Answer, Vec<Loss>), ApiError> {
+    match plan.endpoint {
+        Endpoint::Embeddings => embed::answer(&plan.body).map(|answer| (answer, Vec::new())),
+        Endpoint::CountTokens => count_tokens_here(plan).map(|answer| (answer, Vec::new())),
         Endpoint::Chat => {
-            let request = dialect.decode_request(body)?;
-            let losses = losses(&request).into_iter().map(|loss| loss.field).collect();
-            let context = ReplyContext {
-                id: format!("chatcmpl-{}", call.request_id.uuid().simple()),
-                model: request.model.clone(),
-                created: call.time.seconds(),
-                include_usage: request.include_usage,
-            };
+            let dialect = plan.dialect;
+            let request = plan.decode()?;
+            let losses = losses(&request);
+            let context = plan.reply_context(request.include_usage);
             let response = reply::respond(&request);
             let passed = Passed { usage: response.usage, ..Passed::default() };
             let answer = if request.stream {
@@ -67,6 +59,13 @@ pub(crate) fn answer(
     }
 }
 
+/// The count of a request's tokens by the stand-in's own rule: nothing is used for it.
+pub(crate) fn count_tokens_here(plan: &Plan) -> Result<Answer, ApiError> {
+    let request = plan.decode()?;
+    let body = anthropic::count_tokens::reply(reply::prompt_tokens(&request));
+    Ok(Answer::Whole { body, passed: Passed { usage: Some(Usage::ZERO), ..Passed::default() } })
+}
+
 /// What the stand-in cannot do, by field. What only tunes a model's words has no meaning for it and is no loss.
 fn losses(request: &ChatRequest) -> Vec<Loss> {
     let asked = [
@@ -77,9 +76,8 @@ fn losses(request: &ChatRequest) -> Vec<Loss> {
         ("store", request.store == Some(true), "it keeps nothing"),
     ];
     let named = asked.into_iter().filter(|(_, asked, _)| *asked);
-    let unknown =
-        request.extra.keys().map(|field| Loss { field: field.clone(), why: "it does not know the field" });
-    named.map(|(field, _, why)| Loss { field: field.to_owned(), why }).chain(unknown).collect()
+    let unknown = request.extra.keys().map(|field| Loss::dropped(field, "it does not know the field"));
+    named.map(|(field, _, why)| Loss::dropped(field, why)).chain(unknown).collect()
 }
 
 /// Tokens of a text, by the rule for counting.

@@ -5,7 +5,7 @@ use steelyard_core::{Usage, UsageClass};
 use steelyard_dialect::Json;
 use steelyard_dialect::chat::{
     ChatRequest, ChatResponse, Choice, FinishReason, Logprobs, Message, Part, ResponseFormat, Role,
-    TokenLogprob, Tool, ToolCall, ToolChoice, ToolInput, ToolKind, TopLogprob,
+    ThinkingMode, TokenLogprob, Tool, ToolCall, ToolChoice, ToolInput, ToolKind, TopLogprob,
 };
 
 use super::{schema, tokens};
@@ -19,7 +19,11 @@ const MEDIA_TOKENS: u64 = 256;
 /// The answer to `request`. The same request has the same answer.
 pub(super) fn respond(request: &ChatRequest) -> ChatResponse {
     let said = say(request);
-    let thinks = request.reasoning_effort.as_deref().is_some_and(|effort| effort != "none");
+    let thinks = match (&request.reasoning_effort, &request.thinking) {
+        (Some(effort), _) => effort != "none",
+        (None, Some(thinking)) => thinking.mode != ThinkingMode::Disabled,
+        (None, None) => false,
+    };
     let reasoning = if thinks { tokens(REASONING) } else { 0 };
     let (content, finish, output) = cap(said, request.max_output_tokens, reasoning);
     let choices = request.choices.unwrap_or(1);
@@ -102,7 +106,12 @@ fn texts(parts: &[Part]) -> String {
         Part::Audio { .. } | Part::AudioRef { .. } => "[audio]".to_owned(),
         Part::File { .. } => "[file]".to_owned(),
         Part::ToolResult(result) => texts(&result.content),
-        Part::Reasoning { .. } | Part::ToolCall(_) => String::new(),
+        Part::Json(json) => json.get().to_owned(),
+        Part::SearchResult { content, .. } => texts(content),
+        Part::Foreign { kind, .. } => format!("[{kind}]"),
+        Part::Reasoning { .. } | Part::RedactedReasoning { .. } | Part::ToolCall(_) | Part::CacheMark(_) => {
+            String::new()
+        }
     };
     parts.iter().map(piece).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -145,6 +154,7 @@ fn call(index: usize, tool: &Tool) -> ToolCall {
             ToolInput::Arguments(arguments.to_string())
         }
         ToolKind::Custom { .. } => ToolInput::Text("sandbox".to_owned()),
+        ToolKind::Foreign { .. } => ToolInput::Arguments("{}".to_owned()),
     };
     ToolCall { id: format!("call_sandbox_{}", index + 1), name: tool.name.clone(), input }
 }
@@ -170,7 +180,11 @@ fn cap(content: Vec<Part>, limit: Option<u64>, reasoning: u64) -> (Vec<Part>, Fi
 
 fn part_tokens(part: &Part) -> u64 {
     match part {
-        Part::Text { text, .. } | Part::Refusal { text } | Part::Reasoning { text } => tokens(text),
+        Part::Text { text, .. } | Part::Refusal { text } | Part::Reasoning { text, .. } => tokens(text),
+        Part::RedactedReasoning { data } => tokens(data),
+        Part::Json(json) | Part::Foreign { block: json, .. } => tokens(json.get()),
+        Part::SearchResult { content, .. } => content.iter().map(part_tokens).sum(),
+        Part::CacheMark(_) => 0,
         Part::Image { .. } | Part::Audio { .. } | Part::AudioRef { .. } | Part::File { .. } => MEDIA_TOKENS,
         Part::ToolCall(call) => {
             let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
@@ -180,7 +194,7 @@ fn part_tokens(part: &Part) -> u64 {
     }
 }
 
-fn prompt_tokens(request: &ChatRequest) -> u64 {
+pub(super) fn prompt_tokens(request: &ChatRequest) -> u64 {
     let messages: u64 =
         request.messages.iter().map(|message| 4 + message.content.iter().map(part_tokens).sum::<u64>()).sum();
     let tools: u64 = request
@@ -188,11 +202,14 @@ fn prompt_tokens(request: &ChatRequest) -> u64 {
         .iter()
         .map(|tool| {
             let schema = match &tool.kind {
-                ToolKind::Function { parameters: schema, .. } | ToolKind::Custom { format: schema } => schema,
+                ToolKind::Function { parameters: schema, .. } | ToolKind::Custom { format: schema } => {
+                    schema.as_ref()
+                }
+                ToolKind::Foreign { definition, .. } => Some(definition),
             };
             tokens(&tool.name)
                 + tool.description.as_deref().map_or(0, tokens)
-                + schema.as_ref().map_or(0, |schema| tokens(schema.get()))
+                + schema.map_or(0, |schema| tokens(schema.get()))
         })
         .sum();
     messages + tools
@@ -217,10 +234,10 @@ fn probabilities(content: &[Part], alternatives: u64) -> Logprobs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use steelyard_dialect::Dialect;
+    use steelyard_dialect::{Dialect, Outside};
 
     fn answer(body: &str) -> ChatResponse {
-        respond(&Dialect::OpenAiChat.decode_request(body.as_bytes()).unwrap())
+        respond(&Dialect::OpenAiChat.decode_request(body.as_bytes(), &Outside::default()).unwrap())
     }
 
     fn text(response: &ChatResponse) -> String {

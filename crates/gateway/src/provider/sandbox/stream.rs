@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use steelyard_core::Usage;
 use steelyard_dialect::chat::{ChatResponse, Choice, Logprobs, Part, ToolInput};
 use steelyard_dialect::{Dialect, ReplyContext, StreamEncoder, StreamEvent};
 use tokio::time::Sleep;
@@ -15,6 +14,7 @@ use tokio::time::Sleep;
 use crate::account::Passed;
 use crate::feed::{End, Step};
 use crate::relay::Queue;
+use crate::translate::Meter;
 
 /// Between two words: enough to look like a stream.
 const PACE: Duration = Duration::from_millis(4);
@@ -24,9 +24,8 @@ pub(crate) struct SandboxStream {
     events: VecDeque<StreamEvent>,
     encoder: StreamEncoder,
     pause: Pin<Box<Sleep>>,
-    usage: Option<Usage>,
-    content_bytes: u64,
-    content_events: u64,
+    meter: Meter,
+    begun: Instant,
 }
 
 impl SandboxStream {
@@ -35,9 +34,8 @@ impl SandboxStream {
             events: events(response),
             encoder: dialect.stream_encoder(context),
             pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            usage: None,
-            content_bytes: 0,
-            content_events: 0,
+            meter: Meter::default(),
+            begun: Instant::now(),
         }
     }
 
@@ -45,17 +43,13 @@ impl SandboxStream {
         ready!(self.pause.as_mut().poll(cx));
         let mut bytes = BytesMut::new();
         let Some(event) = self.events.pop_front() else {
-            self.encoder.finish(&mut bytes);
+            let elapsed = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.encoder.finish(elapsed, &mut bytes);
             return Poll::Ready(Step::Over(End::Complete(bytes.freeze())));
         };
-        match &event {
-            StreamEvent::Usage(usage) => self.usage = Some(*usage),
-            StreamEvent::Text { text, .. } | StreamEvent::ToolCallArguments { text, .. } => {
-                self.content_bytes += text.len() as u64;
-                self.content_events += 1;
-                self.pause.as_mut().reset(tokio::time::Instant::now() + PACE);
-            }
-            _ => {}
+        self.meter.note(&event);
+        if matches!(event, StreamEvent::Text { .. } | StreamEvent::ToolCallArguments { .. }) {
+            self.pause.as_mut().reset(tokio::time::Instant::now() + PACE);
         }
         self.encoder.push(&event, &mut bytes);
         if !bytes.is_empty() {
@@ -65,12 +59,7 @@ impl SandboxStream {
     }
 
     pub(crate) fn passed(&self) -> Passed {
-        Passed {
-            usage: self.usage,
-            tier: None,
-            content_bytes: self.content_bytes,
-            content_events: self.content_events,
-        }
+        self.meter.passed()
     }
 }
 
@@ -134,6 +123,11 @@ fn choice_events(choice: Choice, events: &mut VecDeque<StreamEvent>) {
             | Part::Audio { .. }
             | Part::AudioRef { .. }
             | Part::File { .. }
+            | Part::RedactedReasoning { .. }
+            | Part::SearchResult { .. }
+            | Part::Json(_)
+            | Part::CacheMark(_)
+            | Part::Foreign { .. }
             | Part::ToolResult(_) => {}
         }
     }

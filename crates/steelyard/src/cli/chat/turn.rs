@@ -10,7 +10,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use steelyard_core::{Usage, UsageClass};
 use steelyard_dialect::chat::{FinishReason, Message};
-use steelyard_dialect::{ChatRequest, Dialect, StreamEvent, WireError};
+use steelyard_dialect::{ChatRequest, Dialect, StreamEvent, Target, WireError};
 
 use crate::cli::output::{print_piece, rows};
 use crate::client::Client;
@@ -39,9 +39,15 @@ impl Answer {
     pub(crate) fn finish_name(&self) -> Option<&str> {
         self.finish.as_ref().map(|reason| match reason {
             FinishReason::Stop => "stop",
+            FinishReason::StopSequence(_) => "stop_sequence",
             FinishReason::Length => "length",
+            FinishReason::ContextWindow => "context_window",
             FinishReason::ToolCalls => "tool_calls",
             FinishReason::ContentFilter => "content_filter",
+            FinishReason::Refusal => "refusal",
+            FinishReason::Guardrail => "guardrail",
+            FinishReason::Paused => "paused",
+            FinishReason::MalformedToolCall => "malformed_tool_call",
             FinishReason::Other(word) => word,
         })
     }
@@ -50,8 +56,16 @@ impl Answer {
     pub(crate) fn warning(&self) -> Option<&'static str> {
         match self.finish.as_ref()? {
             FinishReason::Length => Some("(the answer ends at the model's limit of tokens)"),
+            FinishReason::ContextWindow => Some("(the answer ends because the model's context is full)"),
             FinishReason::ContentFilter => Some("(the vendor's filter ended the answer)"),
-            FinishReason::Stop | FinishReason::ToolCalls | FinishReason::Other(_) => None,
+            FinishReason::Refusal => Some("(the model declined)"),
+            FinishReason::Guardrail => Some("(a guardrail ended the answer)"),
+            FinishReason::Stop
+            | FinishReason::StopSequence(_)
+            | FinishReason::ToolCalls
+            | FinishReason::Paused
+            | FinishReason::MalformedToolCall
+            | FinishReason::Other(_) => None,
         }
     }
 }
@@ -71,7 +85,8 @@ pub(crate) async fn ask(
         include_usage: true,
         ..ChatRequest::default()
     };
-    let (body, _) = DIALECT.encode_request(&request);
+    let target = Target { model, max_output: None, compatible: false };
+    let (body, _) = DIALECT.encode_request(&request, &target);
     let request = client
         .request(Method::POST, "/v1/chat/completions")
         .header(CONTENT_TYPE, "application/json")

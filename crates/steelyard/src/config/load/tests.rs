@@ -163,6 +163,8 @@ fn a_secret_is_never_shown() {
         "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = \"sk-hidden\n",
         "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_kee = \"sk-hidden\"\n",
         "[[channels]]\nname = \"a\"\nprovider = \"openai\"\napi_key = [\"sk-hidden\"]\n",
+        "[[channels]]\nname = \"a\"\nprovider = \"openai\"\nkey = \"sk-hidden\"\n",
+        "[server.tls]\ncert = \"c\"\nkey = \"-----BEGIN PRIVATE KEY-----sk-hidden\"\n",
         "[[channels]]\nname = \"a\"\nprovider = \"openai\"\nheaders = { \"x y\" = \"sk-hidden\" }\n",
         "[[channels]]\nname = \"a\"\nprovider = \"openai\"\nheaders = \"sk-hidden\"\n",
         "[[channels]]\nname = \"a\"\nprovider = \"openai\"\n[channels.headers]\n\"x y\" = \"sk-hidden\"\n",
@@ -344,4 +346,108 @@ fn every_field_of_a_section_that_cannot_be_read_is_shown_at_once() {
         assert!(shown.contains(&format!("steelyard.toml{at}")), "{at}: {shown}");
     }
     assert_eq!(shown.matches("error: ").count(), 6, "no echo of a field that was named already: {shown}");
+}
+
+#[test]
+fn a_tls_listener_needs_one_certificate() {
+    let cases = [
+        ("", "the TLS listener has no certificate"),
+        ("key = \"k\"", "key is given without its cert"),
+        ("cert = \"c\"", "cert is given without its key"),
+        ("cert = \"c\"\nkey = \"k\"\nself_signed = true", "self-signed and given too"),
+        ("cert = \"c\"\nkey = \"k\"\nnames = [\"x\"]", "names are those of a self-signed certificate"),
+        ("self_signed = true\nnames = [\"https://x\"]", "`https://x` is no host name and no address"),
+        ("self_signed = true\nlisten = \"7343\"", "`7343` is not an address to listen on"),
+    ];
+    for (lines, said) in cases {
+        let text = refused(&format!("[server.tls]\n{lines}\n"));
+        assert!(text.contains(said) && text.contains("steelyard.toml:"), "{said}: {text}");
+    }
+    let own = Loaded::of("[server.tls]\nself_signed = true\n", &[]).unwrap();
+    assert_eq!(own.config.server.tls.unwrap().listen, "127.0.0.1:7343");
+    let warned = warned("[server.tls]\ncert = \"/none/c.pem\"\nkey = \"/none/k.pem\"\n", &[]);
+    assert_eq!(warned.len(), 2, "{warned:?}");
+}
+
+#[test]
+fn opentelemetrys_own_variables_are_read() {
+    const BASE: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c.example/otlp/");
+    const WHOLE: (&str, &str) = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c.example:4318");
+    const FILE: &str = "[telemetry]\notlp_endpoint = \"http://f.example:4318\"\n";
+    let cases: [(&str, &[_], _); 8] = [
+        ("", &[], None),
+        (FILE, &[], Some("http://f.example:4318/v1/traces")),
+        (
+            "[telemetry]\notlp_endpoint = \"http://f.example/own/path\"\n",
+            &[],
+            Some("http://f.example/own/path"),
+        ),
+        (FILE, &[BASE], Some("https://c.example/otlp/v1/traces")),
+        (FILE, &[BASE, WHOLE], Some("http://c.example:4318/")),
+        (FILE, &[BASE, ("OTEL_SDK_DISABLED", "TRUE")], None),
+        (FILE, &[("OTEL_SDK_DISABLED", "false")], Some("http://f.example:4318/v1/traces")),
+        (FILE, &[("OTEL_TRACES_EXPORTER", "none")], None),
+    ];
+    for (text, environment, url) in cases {
+        let loaded = Loaded::of(text, environment).unwrap();
+        assert_eq!(loaded.config.telemetry.traces_url().as_deref(), url, "{text} {environment:?}");
+    }
+    let loaded = Loaded::of(FILE, &[WHOLE, ("OTEL_SERVICE_NAME", "eu")]).unwrap();
+    assert_eq!(loaded.config.telemetry.service_name, "eu");
+    let origin = loaded.origins.of("telemetry.otlp_endpoint").to_string();
+    assert_eq!(origin, "environment, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+}
+
+#[test]
+fn traces_that_could_go_nowhere_are_refused_without_showing_the_url() {
+    for url in ["c.example:4318", "grpc://c.example:4317", "http://user:pass@c.example", "http://"] {
+        let text = refused(&format!("[telemetry]\notlp_endpoint = \"{url}\"\n"));
+        assert!(text.contains("no URL to send traces to") && text.contains("steelyard.toml:2"), "{text}");
+        let error = Loaded::of("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", url)]).unwrap_err().to_string();
+        assert!(error.contains("OTEL_EXPORTER_OTLP_ENDPOINT: ") && !error.contains("pass"), "{error}");
+    }
+    for share in ["-0.1", "1.5", "nan"] {
+        let text = refused(&format!("[telemetry]\nsample_ratio = {share}\n"));
+        assert!(text.contains("is no share of calls"), "{text}");
+    }
+}
+
+#[test]
+fn a_store_is_named_in_the_file_or_in_the_environment() {
+    let shown = |loaded: &Loaded| {
+        let rows = explain(&loaded.config, &loaded.origins);
+        let row = rows.iter().find(|row| row.name == "store.url").unwrap();
+        (row.value.clone().unwrap_or_default(), row.origin.to_string())
+    };
+    let of = |text: &str, environment: &[(&str, &str)]| Loaded::of(text, environment).unwrap();
+    let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    assert_eq!(shown(&of("", &[])), pair("", "default"));
+
+    let text = "[store]\nurl = \"env:BOOKS\"\n";
+    let named = of(text, &[("BOOKS", "postgres://sy:x@db/books")]);
+    assert_eq!(
+        (shown(&named), named.warnings.as_slice()),
+        (pair("env:BOOKS", "file, line 2"), [].as_slice())
+    );
+    let missing = of(text, &[]);
+    assert!(missing.warnings[0].message.contains("store: environment variable BOOKS is not set"));
+    let both = of(text, &[("STEELYARD_STORE_URL", "postgres://sy:x@db/books")]);
+    assert_eq!(shown(&both), pair("env:STEELYARD_STORE_URL", "environment, STEELYARD_STORE_URL"));
+    assert_eq!(both.warnings, []);
+
+    let literal = of("[store]\nurl = \"postgres://sy:hunter2@db/books\"\n", &[]);
+    assert_eq!(shown(&literal).0, "(value in the configuration)");
+    assert!(literal.warnings[0].message.contains("store: the url itself stands in the file"));
+    let open = of("[store]\nurl = \"postgres:///books?host=/run/postgresql\"\n", &[]);
+    assert_eq!(open.warnings, [], "without a password there is nothing to hide");
+    assert_eq!(open.awaiting_restart(&literal), ["store.url"], "an edit of a hidden value is noticed too");
+
+    for text in [
+        "[store]\nurl = \"mysql://sy:hunter2@db/books\"\n",
+        "[store]\nurl = \"postgres://sy:hunter2@db:port/books\"\n",
+        "[store]\nmax_connections = 0\n",
+    ] {
+        let error = refused(text);
+        assert!(error.contains(":2:") && !error.contains("hunter2"), "{error}");
+    }
 }

@@ -1,0 +1,216 @@
+//! A client's request into the canonical model. Every fault names its field as the client wrote it.
+//!
+//! The messages of a request begin, in the canonical model, with the system prompt, if there is one. Members that
+//! are no part of the reference (betas come and go) are kept, never refused.
+
+use serde_json::value::RawValue;
+use steelyard_core::ApiError;
+
+use crate::anthropic::request::{blocks, messages, tools};
+use crate::anthropic::{STRICT_VERSION, facts};
+use crate::chat::{
+    CacheTtl, ChatRequest, Extra, Json, Message, Part, ResponseFormat, Role, Thinking, ThinkingMode,
+};
+use crate::dialect::Dialect;
+use crate::json::{At, Fault, Fields, Object, utf8};
+use crate::peek::Outside;
+
+pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
+    Ok(read(utf8(body)?, outside, false)?)
+}
+
+/// A body whose tokens are to be counted, which has no cap.
+pub(crate) fn decode_to_count(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
+    Ok(read(utf8(body)?, outside, true)?)
+}
+
+fn read(text: &str, outside: &Outside<'_>, count_only: bool) -> Result<ChatRequest, Fault> {
+    let mut fields = Fields::of_text(text, &At::Root)?;
+    let strict = outside.version == Some(STRICT_VERSION);
+    if strict {
+        refuse_sampling(&mut fields)?;
+    }
+    let model = model(&mut fields, outside)?;
+    // The version in a body is that of Bedrock and Vertex; Steelyard chooses its own upstream.
+    fields.take("anthropic_version");
+    let cap = fields.count("max_tokens", 0, u64::MAX)?;
+    if cap.is_none() && !count_only {
+        return Err(Fault::missing(&At::Root.field("max_tokens")));
+    }
+    let mut conversation = system(&mut fields)?;
+    conversation.append(&mut messages::decode(fields.need("messages")?, strict)?);
+    mark_last(&mut fields, &mut conversation)?;
+    let tools = tools::decode(&mut fields)?;
+    let (tool_choice, parallel_tool_calls) = tools::choice(&mut fields, &tools)?;
+    let output = output(&mut fields)?;
+    let (user, metadata) = metadata(&mut fields)?;
+    let mut request = ChatRequest {
+        model,
+        messages: conversation,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format: output.format,
+        max_output_tokens: cap,
+        temperature: fields.number("temperature", 0.0, 1.0)?,
+        top_p: fields.number("top_p", 0.0, 1.0)?,
+        top_k: fields.count("top_k", 0, u64::MAX)?,
+        stop: fields.opt("stop_sequences", "an array of strings")?.unwrap_or_default(),
+        user,
+        metadata,
+        reasoning_effort: output.effort,
+        thinking: thinking(&mut fields)?,
+        service_tier: fields.text("service_tier")?,
+        stream: fields.flag("stream")?.unwrap_or(false) || outside.stream,
+        include_usage: true,
+        origin: Some(Dialect::AnthropicMessages),
+        ..ChatRequest::default()
+    };
+    request.extra = fields.rest();
+    if let Some(rest) = as_object(&output.rest) {
+        request.extra.insert("output_config".into(), rest);
+    }
+    Ok(request)
+}
+
+fn model(fields: &mut Fields<'_, '_>, outside: &Outside<'_>) -> Result<String, Fault> {
+    if let Some(model) = outside.model {
+        fields.take("model");
+        return Ok(model.to_owned());
+    }
+    let model = fields.need_text("model")?;
+    if model.is_empty() {
+        return Err(Fault::invalid(&At::Root.field("model"), "`model` is empty: name a route or a model"));
+    }
+    Ok(model)
+}
+
+fn refuse_sampling(fields: &mut Fields<'_, '_>) -> Result<(), Fault> {
+    for name in ["temperature", "top_p", "top_k"] {
+        if fields.take(name).is_some() {
+            let text = format!(
+                "`{name}` is no field of anthropic-version {STRICT_VERSION}: leave it out, or send version 2023-06-01"
+            );
+            return Err(Fault::invalid(&At::Root.field(name), text));
+        }
+    }
+    Ok(())
+}
+
+/// The system prompt, as one message.
+fn system(fields: &mut Fields<'_, '_>) -> Result<Vec<Message>, Fault> {
+    let Some(raw) = fields.take("system") else { return Ok(Vec::new()) };
+    let at = At::Root.field("system");
+    let content = blocks::texts(raw, &at)?;
+    let message = Message { role: Role::System, content, ..Message::default() };
+    Ok(if message.content.is_empty() { Vec::new() } else { vec![message] })
+}
+
+/// A mark at the top level stands for one on the last block.
+fn mark_last(fields: &mut Fields<'_, '_>, conversation: &mut [Message]) -> Result<(), Fault> {
+    let Some(raw) = fields.take("cache_control") else { return Ok(()) };
+    let ttl = cache_ttl(raw, &At::Root.field("cache_control"))?;
+    if let Some(last) = conversation.last_mut()
+        && !matches!(last.content.last(), None | Some(Part::CacheMark(_)))
+    {
+        last.content.push(Part::CacheMark(ttl));
+    }
+    Ok(())
+}
+
+/// The lifetime of a `cache_control`.
+pub(super) fn cache_ttl(raw: &RawValue, at: &At<'_>) -> Result<CacheTtl, Fault> {
+    let mut fields = Fields::of(raw, at)?;
+    let kind = fields.need_text("type")?;
+    if kind != "ephemeral" {
+        let at = at.field("type");
+        return Err(Fault::invalid(&at, format!("`{at}` is `{kind}`: expected ephemeral")));
+    }
+    match fields.text("ttl")?.as_deref() {
+        None | Some("5m") => Ok(CacheTtl::FiveMinutes),
+        Some("1h") => Ok(CacheTtl::OneHour),
+        Some(other) => {
+            let at = at.field("ttl");
+            Err(Fault::invalid(&at, format!("`{at}` is `{other}`: expected 5m or 1h")))
+        }
+    }
+}
+
+fn thinking(fields: &mut Fields<'_, '_>) -> Result<Option<Thinking>, Fault> {
+    /// Less is no thought (Anthropic, "Extended thinking").
+    const LEAST: u64 = 1_024;
+    let Some(raw) = fields.take("thinking") else { return Ok(None) };
+    let at = At::Root.field("thinking");
+    let mut thinking = Fields::of(raw, &at)?;
+    let mode = match thinking.need_text("type")?.as_str() {
+        "enabled" => {
+            let budget = thinking.count("budget_tokens", LEAST, u64::MAX)?;
+            ThinkingMode::Budget(budget.ok_or_else(|| Fault::missing(&at.field("budget_tokens")))?)
+        }
+        "adaptive" => ThinkingMode::Adaptive,
+        "disabled" => ThinkingMode::Disabled,
+        "between_tools" => ThinkingMode::BetweenTools,
+        other => {
+            let at = at.field("type");
+            let text = format!("`{at}` is `{other}`: expected adaptive, enabled, between_tools or disabled");
+            return Err(Fault::invalid(&at, text));
+        }
+    };
+    Ok(Some(Thinking { mode, display: thinking.text("display")? }))
+}
+
+/// What `output_config` and its older form say.
+#[derive(Default)]
+struct Output {
+    effort: Option<String>,
+    format: Option<ResponseFormat>,
+    rest: Extra,
+}
+
+fn output(fields: &mut Fields<'_, '_>) -> Result<Output, Fault> {
+    let older = fields.take("output_format").map(|raw| format(raw, &At::Root.field("output_format")));
+    let older = older.transpose()?;
+    let Some(raw) = fields.take("output_config") else {
+        return Ok(Output { format: older, ..Output::default() });
+    };
+    let at = At::Root.field("output_config");
+    let mut config = Fields::of(raw, &at)?;
+    let effort = config.text("effort")?;
+    let newer = config.take("format").map(|raw| format(raw, &at.field("format"))).transpose()?;
+    Ok(Output { effort, format: newer.or(older), rest: config.rest() })
+}
+
+fn format(raw: &RawValue, at: &At<'_>) -> Result<ResponseFormat, Fault> {
+    let mut fields = Fields::of(raw, at)?;
+    let kind = fields.need_text("type")?;
+    if kind != "json_schema" {
+        let at = at.field("type");
+        return Err(Fault::invalid(&at, format!("`{at}` is `{kind}`: expected json_schema")));
+    }
+    let schema = fields.need("schema")?;
+    if !schema.get().starts_with('{') {
+        return Err(Fault::mistyped(&at.field("schema"), "an object", schema));
+    }
+    // This wire gives a schema no name; others want one.
+    let name = "output".to_owned();
+    Ok(ResponseFormat::JsonSchema { name, schema: Some(schema.into()), strict: None, description: None })
+}
+
+/// The end user, and what else there is.
+fn metadata(fields: &mut Fields<'_, '_>) -> Result<(Option<String>, Option<Json>), Fault> {
+    let Some(raw) = fields.take("metadata") else { return Ok((None, None)) };
+    let at = At::Root.field("metadata");
+    let mut metadata = Fields::of(raw, &at)?;
+    let user = metadata.text("user_id")?;
+    Ok((user, as_object(&metadata.rest())))
+}
+
+/// The members as an object; none if there are none.
+pub(super) fn as_object(members: &Extra) -> Option<Json> {
+    if members.is_empty() {
+        return None;
+    }
+    let mut out = Vec::new();
+    Object::write(&mut out, |object| object.extra(members));
+    facts::json(out)
+}

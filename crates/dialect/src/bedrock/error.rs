@@ -1,0 +1,105 @@
+//! Errors as AWS's clients expect them: the name in the header `x-amzn-errortype`, `{"message"}` in the body. Our stable
+//! code and request id stand beside it in a member that no client reads.
+//!
+//! Names that the service model knows are preferred, because SDKs make an exception class of each and know which to
+//! retry; the others are those that every AWS service uses ("Common errors").
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use steelyard_core::{ApiError, ErrorCode, ErrorKind, RequestId};
+
+use crate::event_stream;
+use crate::json::Object;
+
+pub(crate) const HEADER: &str = "x-amzn-errortype";
+
+pub(crate) fn body(error: &ApiError, request_id: &RequestId) -> (StatusCode, Bytes) {
+    let (_, status) = name(error.code);
+    (status, Bytes::from(text(error, request_id)))
+}
+
+pub(crate) fn header(error: &ApiError) -> (&'static str, &'static str) {
+    (HEADER, name(error.code).0)
+}
+
+/// An exception frame of a kind that the stream's model knows.
+pub(crate) fn event(error: &ApiError, request_id: &RequestId) -> Bytes {
+    let kind = match error.kind() {
+        ErrorKind::RateLimited => "throttlingException",
+        ErrorKind::Upstream | ErrorKind::UpstreamTimeout => "modelStreamErrorException",
+        ErrorKind::Unavailable => "serviceUnavailableException",
+        ErrorKind::Internal => "internalServerException",
+        ErrorKind::InvalidRequest
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Forbidden
+        | ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::UnsupportedMedia
+        | ErrorKind::RequestTimeout => "validationException",
+    };
+    let headers =
+        [(":exception-type", kind), (":content-type", "application/json"), (":message-type", "exception")];
+    let mut out = BytesMut::new();
+    event_stream::write(&mut out, &headers, &text(error, request_id));
+    out.freeze()
+}
+
+/// The vendor's own refusal, with our code and request id beside it; ours where the vendor's cannot be read. Services
+/// before Bedrock's write `Message`, which its clients do not all read.
+pub(crate) fn vendor_body(vendor: &[u8], error: &ApiError, request_id: &RequestId) -> Bytes {
+    let read = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(vendor);
+    let Ok(mut fields) = read else { return text(error, request_id).into() };
+    let message = fields.remove("Message").filter(|_| !fields.contains_key("message"));
+    fields.extend(message.map(|message| ("message".to_owned(), message)));
+    if !fields.contains_key("message") {
+        return text(error, request_id).into();
+    }
+    let own = serde_json::json!({ "code": error.code.code(), "request_id": request_id });
+    fields.insert("steelyard".to_owned(), own);
+    Bytes::from(serde_json::Value::Object(fields).to_string())
+}
+
+fn text(error: &ApiError, request_id: &RequestId) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    Object::write(&mut out, |body| {
+        body.field("message", &error.public);
+        body.object("steelyard", |own| {
+            own.field("code", error.code.code());
+            own.field("request_id", request_id);
+        });
+    });
+    out
+}
+
+/// The name and the status. SDKs repeat what is named throttling, unavailable or internal, and a time-out; so those
+/// are the names of what may heal, and a vendor's failure that will not is `ModelErrorException`.
+fn name(code: ErrorCode) -> (&'static str, StatusCode) {
+    match code {
+        ErrorCode::MissingCredential => ("MissingAuthenticationTokenException", StatusCode::FORBIDDEN),
+        ErrorCode::IncompleteSignature => ("IncompleteSignatureException", StatusCode::FORBIDDEN),
+        ErrorCode::SignatureMismatch | ErrorCode::SignatureExpired => {
+            ("InvalidSignatureException", StatusCode::FORBIDDEN)
+        }
+        ErrorCode::ExpiredKey => ("ExpiredTokenException", StatusCode::FORBIDDEN),
+        ErrorCode::UnknownPath => ("UnknownOperationException", StatusCode::NOT_FOUND),
+        ErrorCode::MethodNotAllowed => ("UnknownOperationException", StatusCode::METHOD_NOT_ALLOWED),
+        ErrorCode::UpstreamUnreachable => ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE),
+        ErrorCode::UpstreamFailed => ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR),
+        other => match other.kind() {
+            ErrorKind::InvalidRequest => ("ValidationException", StatusCode::BAD_REQUEST),
+            ErrorKind::Unauthenticated => ("UnrecognizedClientException", StatusCode::FORBIDDEN),
+            ErrorKind::Forbidden => ("AccessDeniedException", StatusCode::FORBIDDEN),
+            ErrorKind::NotFound => ("ResourceNotFoundException", StatusCode::NOT_FOUND),
+            ErrorKind::Conflict => ("ConflictException", StatusCode::BAD_REQUEST),
+            ErrorKind::TooLarge => ("ValidationException", StatusCode::PAYLOAD_TOO_LARGE),
+            ErrorKind::UnsupportedMedia => ("ValidationException", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            ErrorKind::RequestTimeout => ("RequestTimeoutException", StatusCode::REQUEST_TIMEOUT),
+            ErrorKind::RateLimited => ("ThrottlingException", StatusCode::TOO_MANY_REQUESTS),
+            ErrorKind::Upstream => ("ModelErrorException", StatusCode::FAILED_DEPENDENCY),
+            ErrorKind::UpstreamTimeout => ("ModelTimeoutException", StatusCode::REQUEST_TIMEOUT),
+            ErrorKind::Unavailable => ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE),
+            ErrorKind::Internal => ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR),
+        },
+    }
+}

@@ -1,0 +1,243 @@
+//! Bedrock's stream into canonical events.
+//!
+//! Texts and reasoning have no start of their own (the service sends `contentBlockStart` for tool calls only); a stream
+//! that ends after `messageStop` is complete, also where `metadata` never came; the padding `p` is not looked at.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::bedrock::content::decode_citation;
+use crate::bedrock::reply::{finish_reason, stop_sequence};
+use crate::bedrock::{Sort, usage};
+use crate::chat::{FinishReason, Json};
+use crate::error::WireError;
+use crate::event::StreamEvent;
+use crate::event_stream::{Frame, Frames};
+use crate::json::{At, Fault};
+
+/// The only choice of this wire.
+const CHOICE: u32 = 0;
+
+/// Reads one stream.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    frames: Frames,
+    state: State,
+}
+
+impl Decoder {
+    pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let state = &mut self.state;
+        self.frames.push(bytes, |frame| state.take(&frame, out))
+    }
+
+    /// The figures are the last that comes; where they come too early, it is the end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.counted && self.state.stopped.is_some()
+    }
+
+    pub(crate) fn finish(&mut self, _out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        if self.state.stopped.is_some() { Ok(()) } else { Err(WireError::Cut) }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    /// Blocks that are open, by their number.
+    blocks: BTreeMap<u64, Open>,
+    calls: u32,
+    stopped: Option<FinishReason>,
+    /// `metadata` has come.
+    counted: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Open {
+    /// Text or reasoning.
+    Said,
+    /// A tool call, by its number.
+    Call(u32),
+    /// What the canonical stream has no event for.
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockStart {
+    #[serde(default)]
+    content_block_index: u64,
+    #[serde(default)]
+    start: Start,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Start {
+    tool_use: Option<CallStart>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CallStart {
+    tool_use_id: String,
+    name: String,
+    /// There if the vendor runs the tool itself.
+    #[serde(default, rename = "type")]
+    kind: Option<Json>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockDelta {
+    #[serde(default)]
+    content_block_index: u64,
+    #[serde(default)]
+    delta: Delta,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Delta {
+    text: Option<String>,
+    tool_use: Option<CallDelta>,
+    reasoning_content: Option<ReasoningDelta>,
+    citation: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct CallDelta {
+    #[serde(default)]
+    input: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ReasoningDelta {
+    text: Option<String>,
+    signature: Option<String>,
+    redacted_content: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockStop {
+    #[serde(default)]
+    content_block_index: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessageStop {
+    stop_reason: String,
+    #[serde(default)]
+    additional_model_response_fields: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    usage: Option<Json>,
+}
+
+fn read<'a, T: Deserialize<'a>>(kind: &str, payload: &'a [u8]) -> Result<T, WireError> {
+    serde_json::from_slice(payload).map_err(|error| {
+        Fault::invalid(&At::Root, format!("an event `{kind}` cannot be read: {error}")).into()
+    })
+}
+
+impl State {
+    fn take(&mut self, frame: &Frame<'_>, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        let kind = match Sort::of(frame) {
+            Sort::Event(kind) => kind,
+            Sort::Fault(fault) => return Err(WireError::Upstream(fault)),
+            Sort::Unknown => return Ok(()),
+        };
+        match kind {
+            "messageStart" => self.start(out),
+            "contentBlockStart" => self.block_start(read(kind, frame.payload)?, out),
+            "contentBlockDelta" => self.delta(read(kind, frame.payload)?, out),
+            "contentBlockStop" => {
+                let stop: BlockStop = read(kind, frame.payload)?;
+                match self.blocks.remove(&stop.content_block_index) {
+                    Some(Open::Said | Open::Call(_)) => out.push(StreamEvent::PartEnd { choice: CHOICE }),
+                    Some(Open::Other) | None => {}
+                }
+            }
+            "messageStop" => self.stop(read(kind, frame.payload)?, out),
+            "metadata" => {
+                let metadata: Metadata = read(kind, frame.payload)?;
+                let intervened = self.stopped == Some(FinishReason::Guardrail);
+                let usage = metadata.usage.and_then(|json| usage::decode(json.get(), intervened));
+                out.extend(usage.map(StreamEvent::Usage));
+                self.counted = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, out: &mut Vec<StreamEvent>) {
+        if !std::mem::replace(&mut self.started, true) {
+            out.push(StreamEvent::Start {
+                id: None,
+                model: None,
+                service_tier: None,
+                system_fingerprint: None,
+            });
+        }
+    }
+
+    fn block_start(&mut self, event: BlockStart, out: &mut Vec<StreamEvent>) {
+        self.start(out);
+        let open = match event.start.tool_use {
+            Some(CallStart { tool_use_id: id, name, kind: None }) => {
+                let call = self.calls;
+                self.calls += 1;
+                out.push(StreamEvent::ToolCallStart { choice: CHOICE, call, id, name, custom: false });
+                Open::Call(call)
+            }
+            Some(_) | None => Open::Other,
+        };
+        self.blocks.insert(event.content_block_index, open);
+    }
+
+    fn delta(&mut self, event: BlockDelta, out: &mut Vec<StreamEvent>) {
+        self.start(out);
+        let choice = CHOICE;
+        let before = out.len();
+        let open = self.blocks.get(&event.content_block_index).copied();
+        if let (Some(piece), Some(Open::Call(call))) = (&event.delta.tool_use, open) {
+            if !piece.input.is_empty() {
+                out.push(StreamEvent::ToolCallArguments { choice, call, text: piece.input.clone() });
+            }
+            return;
+        }
+        let text = event.delta.text.filter(|text| !text.is_empty());
+        out.extend(text.map(|text| StreamEvent::Text { choice, text }));
+        if let Some(piece) = event.delta.reasoning_content {
+            let text = piece.text.filter(|text| !text.is_empty());
+            out.extend(text.map(|text| StreamEvent::Reasoning { choice, text }));
+            let signature = piece.signature.filter(|signature| !signature.is_empty());
+            out.extend(signature.map(|signature| StreamEvent::ReasoningSignature { choice, signature }));
+            let data = piece.redacted_content.filter(|data| !data.is_empty());
+            out.extend(data.map(|data| StreamEvent::RedactedReasoning { choice, data }));
+        }
+        let citation = event.delta.citation.and_then(|json| decode_citation(json.raw()));
+        out.extend(citation.map(|citation| StreamEvent::Citation { choice, citation }));
+        if out.len() > before {
+            self.blocks.insert(event.content_block_index, Open::Said);
+        }
+    }
+
+    fn stop(&mut self, event: MessageStop, out: &mut Vec<StreamEvent>) {
+        self.start(out);
+        let sequence = event.additional_model_response_fields.and_then(|json| stop_sequence(json.raw()));
+        let reason = finish_reason(&event.stop_reason, sequence, self.calls > 0);
+        if self.stopped.is_none() {
+            out.push(StreamEvent::Finish { choice: CHOICE, reason: reason.clone() });
+            self.stopped = Some(reason);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+use steelyard_core::{ApiError, ErrorCode, RequestId};
+use steelyard_dialect::event_stream::{MAX_FRAME, take};
+
+use crate::bedrock::DIALECT;
+
+#[test]
+fn every_code_has_its_status_its_name_and_its_exception() {
+    let id = RequestId::from_bytes([7; 16]);
+    let mut table = String::new();
+    for code in ErrorCode::ALL {
+        let error = ApiError::new(*code, "what went wrong").with_param("messages[0].role");
+        let (status, body) = DIALECT.error_body(&error, &id);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let own = json!({"code": code.code(), "request_id": id.to_string()});
+        assert_eq!(body, json!({"message": "what went wrong", "steelyard": own}));
+        let (header, name) = DIALECT.error_header(&error).unwrap();
+        assert_eq!(header, "x-amzn-errortype");
+        let event = DIALECT.error_event(&error, &id);
+        let (frame, length) = take(&event, MAX_FRAME).unwrap().unwrap();
+        assert_eq!((length, frame.header(":message-type")), (event.len(), Some("exception")));
+        assert_eq!(serde_json::from_slice::<Value>(frame.payload).unwrap(), body);
+        let exception = frame.header(":exception-type").unwrap();
+        writeln!(table, "{} {} {name} {exception}", code.code(), status.as_u16()).unwrap();
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_vendors_own_refusal_is_kept_and_ours_stands_in_where_it_cannot_be_read() {
+    let id = RequestId::from_bytes([7; 16]);
+    let error = ApiError::new(ErrorCode::UpstreamRefused, "refused");
+    let read = |vendor: &str| {
+        let body = DIALECT.vendor_error_body(vendor.as_bytes(), &error, &id);
+        serde_json::from_slice::<Value>(&body).unwrap()
+    };
+    let own = json!({"code": "SY0308", "request_id": id.to_string()});
+    assert_eq!(
+        read(r#"{"message":"no","resourceName":"x"}"#),
+        json!({"message": "no", "resourceName": "x", "steelyard": own})
+    );
+    assert_eq!(read(r#"{"Message":"no"}"#), json!({"message": "no", "steelyard": own}));
+    for garbage in ["", "<html>", "[]", "{}"] {
+        assert_eq!(read(garbage), json!({"message": "refused", "steelyard": own}), "{garbage}");
+    }
+    let fault = DIALECT.vendor_fault(br#"{"message":"no","__type":"ValidationException"}"#).unwrap();
+    assert_eq!((fault.message.as_str(), fault.kind.as_deref()), ("no", Some("ValidationException")));
+    assert_eq!(DIALECT.vendor_fault(b"<html>"), None);
+}
+
+#[test]
+fn nothing_keeps_a_stream_open_and_its_type_is_awss() {
+    assert_eq!(DIALECT.keep_alive(), None);
+    assert_eq!(DIALECT.stream_type(), "application/vnd.amazon.eventstream");
+    assert_eq!(DIALECT.name(), "bedrock_converse");
+}

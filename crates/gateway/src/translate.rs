@@ -1,0 +1,224 @@
+//! Calls whose client and vendor speak different wires: the request is decoded once and written anew for each
+//! target, the answer is decoded and written anew for the client.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use http_body::Body;
+use hyper::body::Incoming;
+use steelyard_core::{ApiError, ErrorCode};
+use steelyard_dialect::chat::{Part, ToolInput};
+use steelyard_dialect::{
+    ChatResponse, Dialect, Loss, LossKind, ReplyContext, StreamDecoder, StreamEncoder, StreamEvent,
+    UpstreamFault, WireError,
+};
+
+use crate::account::Passed;
+use crate::feed::{End, Step};
+use crate::relay::Queue;
+
+/// The names of what a target cannot express, or why the call is not made because of it.
+pub(crate) fn accept(losses: &[Loss], strict: bool) -> Result<Vec<String>, ApiError> {
+    let fatal: Vec<&Loss> = losses.iter().filter(|loss| strict || loss.kind == LossKind::Refused).collect();
+    let Some(first) = fatal.first() else {
+        let mut names: Vec<String> = losses.iter().map(|loss| loss.field.clone()).collect();
+        names.dedup();
+        return Ok(names);
+    };
+    let said: Vec<String> = fatal.iter().map(|loss| format!("`{}` ({})", loss.field, loss.why)).collect();
+    let remedy = if first.kind == LossKind::Refused {
+        "leave it out, or call a model whose wire has it"
+    } else {
+        "the call is strict: leave it out, or allow losses"
+    };
+    let text = format!("the target cannot express {}: {remedy}", said.join(", "));
+    Err(ApiError::new(ErrorCode::Loss, text).with_param(first.field.clone()))
+}
+
+/// What the account needs of a whole answer.
+pub(crate) fn passed(response: &ChatResponse) -> Passed {
+    let parts = response.choices.iter().flat_map(|choice| &choice.message.content);
+    Passed {
+        usage: response.usage,
+        tier: response.service_tier.clone(),
+        model: Some(response.model.clone()).filter(|model| !model.is_empty()),
+        content_bytes: parts.map(part_bytes).sum(),
+        ..Passed::default()
+    }
+}
+
+/// Bytes of generated text.
+fn part_bytes(part: &Part) -> u64 {
+    let bytes = match part {
+        Part::Text { text, .. } | Part::Refusal { text } | Part::Reasoning { text, .. } => text.len(),
+        Part::ToolCall(call) => {
+            let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
+            call.name.len() + input.len()
+        }
+        Part::RedactedReasoning { data } => data.len(),
+        Part::Json(json) | Part::Foreign { block: json, .. } => json.get().len(),
+        Part::Image { .. }
+        | Part::Audio { .. }
+        | Part::AudioRef { .. }
+        | Part::File { .. }
+        | Part::SearchResult { .. }
+        | Part::ToolResult(_)
+        | Part::CacheMark(_) => 0,
+    };
+    bytes as u64
+}
+
+/// What has passed of a stream, read from its events.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    passed: Passed,
+    finished: bool,
+}
+
+impl Meter {
+    pub(crate) fn note(&mut self, event: &StreamEvent) {
+        match event {
+            StreamEvent::Start { service_tier, model, .. } => {
+                self.passed.tier.clone_from(service_tier);
+                self.passed.model.clone_from(model);
+            }
+            StreamEvent::Usage(usage) => self.passed.usage = Some(*usage),
+            StreamEvent::Text { text, .. }
+            | StreamEvent::Reasoning { text, .. }
+            | StreamEvent::Refusal { text, .. }
+            | StreamEvent::RedactedReasoning { data: text, .. }
+            | StreamEvent::ToolCallStart { name: text, .. }
+            | StreamEvent::ToolCallArguments { text, .. } => {
+                self.passed.content_bytes += text.len() as u64;
+                self.passed.content_events += u64::from(!text.is_empty());
+            }
+            StreamEvent::Finish { .. } => self.finished = true,
+            StreamEvent::ReasoningSignature { .. }
+            | StreamEvent::Citation { .. }
+            | StreamEvent::PartEnd { .. }
+            | StreamEvent::Foreign { .. }
+            | StreamEvent::Logprobs { .. }
+            | StreamEvent::Annotations { .. } => {}
+        }
+    }
+
+    /// Figures that came before the answer was complete do not count it.
+    pub(crate) fn passed(&self) -> Passed {
+        Passed { usage_is_early: !self.finished, ..self.passed.clone() }
+    }
+}
+
+/// A vendor's stream, event by event in the client's wire.
+pub(crate) struct TranslateFeed {
+    upstream: Incoming,
+    decoder: StreamDecoder,
+    encoder: StreamEncoder,
+    meter: Meter,
+    events: Vec<StreamEvent>,
+    sent: Instant,
+    fault: Option<UpstreamFault>,
+    at_end: bool,
+}
+
+impl TranslateFeed {
+    pub(crate) fn new(
+        upstream: Incoming,
+        vendor: Dialect,
+        client: Dialect,
+        context: ReplyContext,
+        sent: Instant,
+    ) -> Self {
+        Self {
+            upstream,
+            decoder: vendor.stream_decoder(),
+            encoder: client.stream_encoder(context),
+            meter: Meter::default(),
+            events: Vec::new(),
+            sent,
+            fault: None,
+            at_end: false,
+        }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
+        let step = match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => self.take(&data, out),
+                Err(_trailers) => Step::More,
+            },
+            Some(Err(error)) => Step::Over(End::Cut(error.to_string())),
+            None => {
+                self.at_end = true;
+                self.end(out)
+            }
+        };
+        Poll::Ready(step)
+    }
+
+    fn take(&mut self, data: &[u8], out: &mut Queue) -> Step {
+        let taken = self.decoder.push(data, &mut self.events);
+        self.write(out);
+        match taken {
+            Err(error) => Step::Over(self.failed(error)),
+            Ok(()) if self.decoder.is_done() => self.end(out),
+            Ok(()) => Step::More,
+        }
+    }
+
+    /// The vendor is done, or closed the stream.
+    fn end(&mut self, out: &mut Queue) -> Step {
+        let ended = self.decoder.finish(&mut self.events);
+        self.write(out);
+        if let Err(error) = ended {
+            return Step::Over(self.failed(error));
+        }
+        let mut last = BytesMut::new();
+        let elapsed = u64::try_from(self.sent.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.encoder.finish(elapsed, &mut last);
+        Step::Over(End::Complete(last.freeze()))
+    }
+
+    fn write(&mut self, out: &mut Queue) {
+        let mut bytes = BytesMut::new();
+        for event in self.events.drain(..) {
+            self.meter.note(&event);
+            self.encoder.push(&event, &mut bytes);
+        }
+        if !bytes.is_empty() {
+            out.push(bytes.freeze());
+        }
+    }
+
+    fn failed(&mut self, error: WireError) -> End {
+        match error {
+            WireError::Upstream(fault) => {
+                self.fault = Some(fault.clone());
+                End::Upstream(fault)
+            }
+            WireError::Cut => End::Cut("the vendor closed the stream before its end".to_owned()),
+            WireError::Garbage(_) | WireError::TooLong { .. } => End::Garbage(error),
+        }
+    }
+
+    /// Reads what follows the end, so that the connection can be used again.
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.at_end {
+            match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => self.at_end = true,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    pub(crate) fn passed(&self) -> Passed {
+        self.meter.passed()
+    }
+
+    /// The vendor's own error, if one has come.
+    pub(crate) fn vendor_error(&self) -> Option<String> {
+        self.fault.as_ref().map(ToString::to_string)
+    }
+}

@@ -1,0 +1,80 @@
+//! Bedrock's runtime: `/model/{id}/converse` and `/model/{id}/converse-stream`.
+//!
+//! The path is read raw: ids hold `:` and `/`, encoded or not, and a signature covers what was written.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use percent_encoding::percent_decode_str;
+use steelyard_core::{ApiError, ErrorCode};
+use steelyard_dialect::Dialect;
+use steelyard_gateway::Endpoint;
+
+use crate::app::App;
+use crate::dialect::call::{Entrance, error_response, request_id, serve};
+
+const DIALECT: Dialect = Dialect::BedrockConverse;
+
+pub(crate) async fn model(State(app): State<Arc<App>>, request: Request) -> Response {
+    match entrance(request.uri().path()) {
+        Ok(entrance) => serve(&app, entrance, request).await,
+        Err(error) => error_response(DIALECT, &error, request_id(&request)),
+    }
+}
+
+/// The operation is what follows the last slash; what stands before it, decoded once, is the model.
+fn entrance(path: &str) -> Result<Entrance, ApiError> {
+    let unknown = |text: String| ApiError::new(ErrorCode::UnknownPath, text);
+    let shown: String = path.chars().take(200).collect();
+    let rest = path.strip_prefix("/bedrock").unwrap_or(path).strip_prefix("/model/").unwrap_or_default();
+    let Some((model, operation)) = rest.rsplit_once('/').filter(|(model, _)| !model.is_empty()) else {
+        return Err(unknown(format!("{shown} names no model and operation: write /model/ID/converse")));
+    };
+    let stream = match operation {
+        "converse" => false,
+        "converse-stream" => true,
+        "invoke" | "invoke-with-response-stream" | "count-tokens" | "invoke-with-bidirectional-stream" => {
+            let text =
+                format!("the operation {operation} is not served yet: use converse or converse-stream");
+            return Err(unknown(text));
+        }
+        _ => return Err(unknown(format!("there is no operation of that name at {shown}"))),
+    };
+    let model = percent_decode_str(model).decode_utf8().map_err(|_| {
+        let text = "the model's name in the path is not UTF-8 under its percent-encoding";
+        ApiError::new(ErrorCode::UnknownModel, text).with_param("modelId")
+    })?;
+    Ok(Entrance { dialect: DIALECT, endpoint: Endpoint::Chat, model: Some(model.into_owned()), stream })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_what_stands_before_the_operation() {
+        let cases = [
+            ("/model/us.x-v1:0/converse", "us.x-v1:0", false),
+            ("/model/us.x-v1%3A0/converse-stream", "us.x-v1:0", true),
+            ("/bedrock/model/a/converse", "a", false),
+            ("/model/arn%3Aaws%3Abedrock%3A%3A1%3Ap%2Fus.x/converse", "arn:aws:bedrock::1:p/us.x", false),
+            ("/model/arn:aws:bedrock::1:p/us.x/converse", "arn:aws:bedrock::1:p/us.x", false),
+            ("/model/openai/gpt-6-sol/converse", "openai/gpt-6-sol", false),
+        ];
+        for (path, model, stream) in cases {
+            let found = entrance(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert_eq!((found.model.as_deref(), found.stream), (Some(model), stream), "{path}");
+        }
+        for path in [
+            "/model/",
+            "/model/converse",
+            "/model//converse",
+            "/model/a/fly",
+            "/model/%FF/converse",
+            "/model/a/invoke",
+        ] {
+            assert!(entrance(path).is_err(), "{path}");
+        }
+    }
+}

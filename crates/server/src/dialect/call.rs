@@ -1,0 +1,225 @@
+//! The life of a request of any dialect, top to bottom: authenticate, collect, hand to the gateway, render.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use std::sync::Arc;
+use steelyard_core::{ApiError, ErrorCode, ErrorKind, Principal, RequestId, Timestamp};
+use steelyard_dialect::Dialect;
+use steelyard_dialect::sigv4::SignedRequest;
+use steelyard_gateway::call::Facts;
+use steelyard_gateway::{Address, Endpoint, Inbound, Refusal, Reply, TraceContext};
+
+use crate::app::App;
+use crate::auth::sigv4;
+use crate::{auth, body};
+
+/// Where a call came in.
+pub(crate) struct Entrance {
+    /// The dialect of its path.
+    pub(crate) dialect: Dialect,
+    /// What it asks for.
+    pub(crate) endpoint: Endpoint,
+    /// The model, where the path names it.
+    pub(crate) model: Option<String>,
+    /// Whether the path asks for a stream.
+    pub(crate) stream: bool,
+}
+
+impl Entrance {
+    /// A path that says nothing of its own.
+    pub(crate) fn plain(dialect: Dialect, endpoint: Endpoint) -> Self {
+        Self { dialect, endpoint, model: None, stream: false }
+    }
+}
+
+/// Serves a call.
+pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let dialect = entrance.dialect;
+    match admit(app, entrance, id, started, request).await {
+        Ok(inbound) => match app.gateway.call(inbound).await {
+            Ok(reply) => render(dialect, id, reply),
+            Err(refusal) => refuse(dialect, id, refusal),
+        },
+        Err(error) => refuse(dialect, id, error.into()),
+    }
+}
+
+async fn admit(
+    app: &App,
+    entrance: Entrance,
+    id: RequestId,
+    started: Instant,
+    request: Request,
+) -> Result<Inbound, ApiError> {
+    if app.drain.has_begun() {
+        let text = "this server is shutting down: try again, another may take the call";
+        return Err(ApiError::new(ErrorCode::Draining, text));
+    }
+    let time = app.gateway.clock().now();
+    let (head, body) = request.into_parts();
+    let (principal, body) = authenticate(app, &head, body, time).await?;
+    let strict = head
+        .headers
+        .get("x-steelyard-strict")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    let trace = TraceContext::of(&head.headers);
+    let Entrance { dialect, endpoint, model, stream } = entrance;
+    let mut headers = HeaderMap::new();
+    for name in dialect.own_headers() {
+        if let Some(value) = head.headers.get(*name) {
+            headers.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    let address = Address { model, stream, headers };
+    Ok(Inbound { request_id: id, time, started, principal, dialect, endpoint, body, address, strict, trace })
+}
+
+/// Who calls, and the body: a stranger's is not worth reading, and a signature covers it as it came.
+pub(crate) async fn authenticate(
+    app: &App,
+    head: &request::Parts,
+    body: Body,
+    now: Timestamp,
+) -> Result<(Arc<Principal>, Bytes), ApiError> {
+    let (limit, wait) = (app.limits.max_body, app.limits.body_wait);
+    let snapshot = app.gateway.snapshot();
+    let signed = SignedRequest::of(head);
+    if let Some(claim) = sigv4::claim(&snapshot, &signed, now) {
+        let claim = claim?;
+        let raw = body::read(&head.headers, body, limit, wait).await?;
+        let principal = claim.prove(&app.signing_keys, &signed, &raw, now)?;
+        return Ok((principal, body::decoded(&head.headers, raw, limit)?));
+    }
+    let principal = auth::authenticate(&snapshot, &head.headers, head.uri.query(), now)?;
+    drop(snapshot);
+    let raw = body::read(&head.headers, body, limit, wait).await?;
+    Ok((principal, body::decoded(&head.headers, raw, limit)?))
+}
+
+fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {
+    let Reply { facts, headers, body } = reply;
+    let stream = body.is_stream();
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = headers;
+    let out = response.headers_mut();
+    if stream {
+        out.insert(CONTENT_TYPE, stream_type(dialect));
+        out.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        out.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    } else {
+        out.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    add_facts(out, &facts);
+    add_own_id(out, dialect, id);
+    response
+}
+
+fn stream_type(dialect: Dialect) -> HeaderValue {
+    match dialect {
+        Dialect::OpenAiChat | Dialect::AnthropicMessages => {
+            HeaderValue::from_static("text/event-stream; charset=utf-8")
+        }
+        Dialect::BedrockConverse => HeaderValue::from_static("application/vnd.amazon.eventstream"),
+    }
+}
+
+/// The request id under the name, and in the form, that the dialect's clients read.
+pub(crate) fn add_own_id(headers: &mut HeaderMap, dialect: Dialect, id: RequestId) {
+    let (name, text) = match dialect {
+        Dialect::OpenAiChat => return,
+        Dialect::AnthropicMessages => ("request-id", id.to_string()),
+        Dialect::BedrockConverse => ("x-amzn-requestid", id.uuid().to_string()),
+    };
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert(name, value);
+    }
+}
+
+pub(crate) fn refuse(dialect: Dialect, id: RequestId, refusal: Box<Refusal>) -> Response {
+    let Refusal { error, facts, vendor } = *refusal;
+    let mut response = match vendor {
+        Some((status, body)) => {
+            let body = dialect.vendor_error_body(&body, &error, &id);
+            let mut response = render_error(status, body);
+            add_error_headers(response.headers_mut(), dialect, id, &error);
+            response
+        }
+        None => error_response(dialect, &error, id),
+    };
+    add_facts(response.headers_mut(), &facts);
+    response
+}
+
+/// An error in the dialect's shape.
+pub(crate) fn error_response(dialect: Dialect, error: &ApiError, id: RequestId) -> Response {
+    let (status, body) = dialect.error_body(error, &id);
+    let mut response = render_error(status, body);
+    add_error_headers(response.headers_mut(), dialect, id, error);
+    response
+}
+
+fn add_error_headers(headers: &mut HeaderMap, dialect: Dialect, id: RequestId, error: &ApiError) {
+    if let Some((name, value)) = dialect.error_header(error) {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    // Some agents try a wrong key for minutes unless they are told not to.
+    if matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden) {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    add_own_id(headers, dialect, id);
+    add_retry(headers, error);
+}
+
+fn render_error(status: StatusCode, body: Bytes) -> Response {
+    (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+}
+
+fn add_retry(headers: &mut HeaderMap, error: &ApiError) {
+    if let Some(wait) = error.retry_after {
+        // Whole seconds for everyone; milliseconds for the SDKs that read them.
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)));
+        if let Ok(millis) = u64::try_from(wait.as_millis()) {
+            headers.insert("retry-after-ms", HeaderValue::from(millis));
+        }
+    }
+    if error.code == ErrorCode::Draining || error.code == ErrorCode::BodyTooLarge {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+fn add_facts(headers: &mut HeaderMap, facts: &Facts) {
+    let texts = [
+        ("x-steelyard-route", facts.route.as_deref()),
+        ("x-steelyard-channel", facts.channel.as_deref()),
+        ("x-steelyard-model", facts.model.as_deref()),
+    ];
+    for (name, text) in texts {
+        if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    if facts.attempts > 0 {
+        headers.insert("x-steelyard-attempts", HeaderValue::from(facts.attempts));
+    }
+    if !facts.losses.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&facts.losses.join(","))
+    {
+        headers.insert("x-steelyard-loss", value);
+    }
+    if let Some(value) = facts.cost.and_then(|cost| HeaderValue::from_str(&cost.to_string()).ok()) {
+        headers.insert("x-steelyard-cost-usd", value);
+    }
+}
+
+/// The id that `listen` gave the request.
+pub(crate) fn request_id(request: &Request) -> RequestId {
+    request.extensions().get::<RequestId>().copied().unwrap_or_else(RequestId::new)
+}
