@@ -202,15 +202,7 @@ impl Check<'_> {
         if let Some(key) = &channel.api_key {
             self.secret(&at("api_key"), &format!("channel `{}`", channel.name), key);
         }
-        if channel.provider == ProviderKind::Openai && channel.api_key.is_none() && channel.headers.is_empty()
-        {
-            let place = self.place(&[Key("channels"), Index(index)]);
-            let problem = Problem::warning(format!(
-                "channel `{}` has no api_key: OpenAI refuses calls without one",
-                channel.name
-            ));
-            self.problems.push(problem.help("add api_key = \"env:OPENAI_API_KEY\"").at(place));
-        }
+        self.vendor_account(index, channel);
         if let Some(path) = channel.ca_file.as_ref().filter(|path| !path.is_file()) {
             let message = format!("channel `{}`: there is no file {}", channel.name, path.display());
             self.error(
@@ -226,6 +218,60 @@ impl Check<'_> {
             } else if http::HeaderValue::try_from(value.as_str()).is_err() {
                 let message = format!("header `{name}` has a value that no header can carry");
                 self.error(&path, message, "use one line of printable characters");
+            }
+        }
+    }
+
+    /// What the vendor takes as a credential, and what a channel of another vendor has no use for.
+    fn vendor_account(&mut self, index: usize, channel: &ChannelSpec) {
+        let at = |field| [Key("channels"), Index(index), Key(field)];
+        let owner = format!("channel `{}`", channel.name);
+        let keyless = match channel.provider {
+            ProviderKind::Openai => Some(("OpenAI", "OPENAI_API_KEY")),
+            ProviderKind::Anthropic => Some(("Anthropic", "ANTHROPIC_API_KEY")),
+            ProviderKind::Bedrock | ProviderKind::Compatible | ProviderKind::Sandbox => None,
+        };
+        if let Some((vendor, variable)) = keyless
+            && channel.api_key.is_none()
+            && channel.headers.is_empty()
+        {
+            let place = self.place(&[Key("channels"), Index(index)]);
+            let problem =
+                Problem::warning(format!("{owner} has no api_key: {vendor} refuses calls without one"));
+            self.problems.push(problem.help(format!("add api_key = \"env:{variable}\"")).at(place));
+        }
+        if channel.provider == ProviderKind::Bedrock {
+            if channel.region.is_none() {
+                let message = format!("{owner} has no region");
+                self.error(&at("region"), message, "give one of AWS's, such as region = \"us-east-1\"");
+            }
+            if channel.api_key.is_some() && channel.credentials.is_some() {
+                let message = format!("{owner} has two credentials, an api_key and credentials");
+                self.error(&at("credentials"), message, "keep one of the two");
+            }
+        } else {
+            let unused =
+                [("region", channel.region.is_some()), ("credentials", channel.credentials.is_some())];
+            for (field, _) in unused.into_iter().filter(|(_, given)| *given) {
+                let message = format!("{owner}: {field} has a meaning for provider `bedrock` only");
+                self.error(&at(field), message, "take it away");
+            }
+        }
+        if let Some(credentials) = &channel.credentials {
+            let fields = [
+                ("secret_access_key", Some(&credentials.secret_access_key)),
+                ("session_token", credentials.session_token.as_ref()),
+            ];
+            for (field, secret) in fields {
+                let Some(secret) = secret else { continue };
+                let path = [Key("channels"), Index(index), Key("credentials"), Key(field)];
+                self.secret(&path, &owner, secret);
+            }
+            // An id is no secret and may stand in the file.
+            let id = &credentials.access_key_id;
+            if !id.is_literal() || id.resolve().is_err() {
+                let path = [Key("channels"), Index(index), Key("credentials"), Key("access_key_id")];
+                self.secret(&path, &owner, id);
             }
         }
     }

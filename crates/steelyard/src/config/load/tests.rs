@@ -315,8 +315,32 @@ fn a_variable_of_the_environment_that_cannot_be_used_has_no_line() {
 }
 
 #[test]
+fn accounts_at_aws_and_anthropic_are_checked() {
+    let refused = |fields: &str| {
+        let text = format!("[[channels]]\nname = \"a\"\n{fields}\n");
+        Loaded::of(&text, &[]).unwrap_err().to_string()
+    };
+    assert!(refused("provider = \"bedrock\"").contains("channel `a` has no region"));
+    let both = "provider = \"bedrock\"\nregion = \"us-east-1\"\napi_key = \"env:K\"\n\
+                credentials = { access_key_id = \"AKIA1\", secret_access_key = \"env:S\" }";
+    assert!(refused(both).contains("has two credentials"));
+    assert!(refused("provider = \"openai\"\nregion = \"eu-west-1\"").contains("region has a meaning for"));
+    let warned = |fields: &str| {
+        let loaded = Loaded::of(&format!("[[channels]]\nname = \"a\"\n{fields}\n"), &[]).unwrap();
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert!(warned("provider = \"anthropic\"").contains("add api_key = \"env:ANTHROPIC_API_KEY\""));
+    let pair = "provider = \"bedrock\"\nregion = \"us-east-1\"\n\
+                credentials = { access_key_id = \"AKIA1\", secret_access_key = \"hush\" }";
+    let warning = warned(pair);
+    assert!(warning.contains("the secret_access_key itself stands in the file"), "{warning}");
+    assert!(!warning.contains("hush") && !warning.contains("access_key_id itself"), "{warning}");
+    assert_eq!(warned("provider = \"bedrock\"\nregion = \"us-east-1\""), "");
+}
+
+#[test]
 fn notes_are_no_errors() {
-    let loaded = Loaded::of("", &[("ANTHROPIC_API_KEY", "x")]).unwrap();
+    let loaded = Loaded::of("", &[("GEMINI_API_KEY", "x")]).unwrap();
     assert_eq!(loaded.warnings[0].severity, Severity::Note);
 }
 
