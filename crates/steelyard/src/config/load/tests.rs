@@ -325,10 +325,7 @@ fn accounts_at_aws_and_anthropic_are_checked() {
                 credentials = { access_key_id = \"AKIA1\", secret_access_key = \"env:S\" }";
     assert!(refused(both).contains("has two credentials"));
     assert!(refused("provider = \"openai\"\nregion = \"eu-west-1\"").contains("region has a meaning for"));
-    let warned = |fields: &str| {
-        let loaded = Loaded::of(&format!("[[channels]]\nname = \"a\"\n{fields}\n"), &[]).unwrap();
-        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    };
+    let warned = |fields: &str| warned(&format!("[[channels]]\nname = \"a\"\n{fields}\n"), &[]).join("\n");
     assert!(warned("provider = \"anthropic\"").contains("add api_key = \"env:ANTHROPIC_API_KEY\""));
     let pair = "provider = \"bedrock\"\nregion = \"us-east-1\"\n\
                 credentials = { access_key_id = \"AKIA1\", secret_access_key = \"hush\" }";
