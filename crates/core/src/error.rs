@@ -141,6 +141,8 @@ codes! {
     AlreadyExists = "SY0501" Conflict "already_exists",
     /// No such resource.
     UnknownResource = "SY0502" NotFound "not_found",
+    /// Something else is declared with it.
+    InUse = "SY0503" Conflict "in_use",
 
     /// A defect of Steelyard.
     Internal = "SY0900" Internal "internal_error",

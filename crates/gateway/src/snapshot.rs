@@ -3,114 +3,21 @@
 //! Constraints: building validates everything or changes nothing; what carries state (connection pools, health)
 //! is handed on from the previous snapshot when its declaration did not change; a call takes the snapshot once.
 
+mod inputs;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use secrecy::SecretString;
-use steelyard_billing::{Catalog, CatalogError, CatalogOffer, PriceError, PriceList};
-use steelyard_core::{Principal, Timestamp, UnitPrice, UsageClass};
+use steelyard_billing::{Catalog, CatalogOffer, PriceError, PriceList};
+use steelyard_core::{Timestamp, UnitPrice, UsageClass};
+
+pub use inputs::{AwsKeyRecord, Inputs, KeyRecord, SnapshotError};
 
 use crate::offer::{Health, Offer};
-use crate::provider::{Channel, ChannelError};
+use crate::provider::Channel;
 use crate::resolve::{Route, Target, Turn};
-use crate::spec::{ChannelSpec, OnDisconnect, PriceSpec, RouteSpec, Strategy, default_retries};
-
-/// A key as a call needs it.
-#[derive(Debug, Clone)]
-pub struct KeyRecord {
-    /// BLAKE3 of the secret.
-    pub hash: [u8; 32],
-    /// Whom it authenticates.
-    pub principal: Arc<Principal>,
-    /// From when it is refused.
-    pub expires_at: Option<Timestamp>,
-}
-
-/// A pair with which AWS's SDKs sign, as a call needs it.
-#[derive(Debug, Clone)]
-pub struct AwsKeyRecord {
-    /// What a signature names.
-    pub access_key_id: Arc<str>,
-    /// What it is made with.
-    pub secret: SecretString,
-    /// Whom it authenticates.
-    pub principal: Arc<Principal>,
-    /// From when it is refused.
-    pub expires_at: Option<Timestamp>,
-}
-
-/// What a snapshot is built from.
-#[derive(Debug, Clone, Default)]
-pub struct Inputs {
-    /// Keys that may call, the admin key among them.
-    pub keys: Vec<KeyRecord>,
-    /// Pairs that may sign calls.
-    pub aws_keys: Vec<AwsKeyRecord>,
-    /// Accounts.
-    pub channels: Vec<ChannelSpec>,
-    /// Names with their targets.
-    pub routes: Vec<RouteSpec>,
-    /// Prices of the operator's own.
-    pub prices: Vec<PriceSpec>,
-}
-
-/// Why a snapshot could not be built; the old one stays.
-#[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// A channel cannot be built.
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    /// A name is used twice.
-    #[error("{noun} `{name}` is declared twice: names must be unique")]
-    Duplicate {
-        /// What it names.
-        noun: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// A name that could not be told from another form.
-    #[error("{noun} `{name}` cannot be used as a name: use letters, digits, `-`, `_`, `.` and `:`, no `/`")]
-    BadName {
-        /// What it names.
-        noun: &'static str,
-        /// The name.
-        name: String,
-    },
-    /// A target or a price names a channel that does not exist.
-    #[error("{place} names channel `{channel}`, which is not declared{}", hint(.nearest))]
-    UnknownChannel {
-        /// Where.
-        place: String,
-        /// The channel.
-        channel: String,
-        /// Channels with a similar name.
-        nearest: Vec<String>,
-    },
-    /// A route that leads nowhere.
-    #[error("route `{0}` has no target")]
-    NoTarget(String),
-    /// Weights that add up to nothing.
-    #[error("route `{0}` is weighted, but all its weights are 0")]
-    NoWeight(String),
-    /// A price that cannot be used.
-    #[error("price of `{model}` on channel `{channel}`: {problem}")]
-    Price {
-        /// The channel.
-        channel: String,
-        /// The model.
-        model: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The built-in catalog is broken.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-}
-
-fn hint(nearest: &[String]) -> String {
-    if nearest.is_empty() { String::new() } else { format!("; did you mean `{}`?", nearest.join("`, `")) }
-}
+use crate::spec::{ChannelSpec, OnDisconnect, PriceSpec, RouteSpec, Secrets, Strategy, default_retries};
 
 /// One way to name an offer.
 type NameForm = fn(&Offer) -> Option<Arc<str>>;
@@ -198,7 +105,7 @@ impl Snapshot {
             catalog,
         };
         for spec in &inputs.channels {
-            snapshot.add_channel(spec, previous)?;
+            snapshot.add_channel(spec, &inputs.secrets, previous)?;
         }
         snapshot.add_prices(&inputs.prices)?;
         snapshot.add_offers(inputs);
@@ -226,17 +133,22 @@ impl Snapshot {
         }
     }
 
-    fn add_channel(&mut self, spec: &ChannelSpec, previous: Option<&Self>) -> Result<(), SnapshotError> {
+    fn add_channel(
+        &mut self,
+        spec: &ChannelSpec,
+        secrets: &Secrets,
+        previous: Option<&Self>,
+    ) -> Result<(), SnapshotError> {
         check_name("channel", &spec.name)?;
         if self.channels.contains_key(spec.name.as_str()) {
             return Err(SnapshotError::Duplicate { noun: "channel", name: spec.name.clone() });
         }
         let unchanged = previous
             .and_then(|previous| previous.channels.get(spec.name.as_str()))
-            .filter(|channel| channel.spec == *spec && !spec.reads_a_file());
+            .filter(|channel| channel.spec == *spec && !spec.changes_elsewhere());
         let channel = match unchanged {
             Some(channel) => Arc::clone(channel),
-            None => Arc::new(Channel::build(spec)?),
+            None => Arc::new(Channel::build(spec, secrets)?),
         };
         self.channel_order.push(Arc::clone(&channel.name));
         self.channels.insert(Arc::clone(&channel.name), channel);

@@ -1,6 +1,8 @@
 //! What an operator declares: channels, routes and prices. The configuration file and the management API both
 //! lower into these, and [`crate::snapshot`] builds from nothing else. Doc comments here are the reference page.
 
+mod secret;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -8,6 +10,8 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use secret::{SecretError, SecretRef, Secrets};
 
 /// A wire adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +55,7 @@ pub struct ChannelSpec {
     /// and `https://bedrock-runtime.REGION.amazonaws.com` for `bedrock` unless given.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// The account's API key: `env:NAME`, `file:PATH`, or the key itself.
+    /// The account's API key: `env:NAME`, `file:PATH`, `vault:NAME`, or the key itself.
     #[serde(default)]
     pub api_key: Option<SecretRef>,
     /// AWS region, such as `us-east-1`. Required for `bedrock`.
@@ -85,10 +89,19 @@ pub struct ChannelSpec {
 }
 
 impl ChannelSpec {
-    /// Whether the channel depends on files, which may change while the declaration does not.
-    pub fn reads_a_file(&self) -> bool {
-        let credentials = self.credentials.iter().flat_map(CredentialsSpec::secrets);
-        self.ca_file.is_some() || self.api_key.iter().chain(credentials).any(SecretRef::is_file)
+    /// Whether the channel depends on what may change while the declaration does not.
+    pub fn changes_elsewhere(&self) -> bool {
+        self.ca_file.is_some() || self.secrets().any(SecretRef::changes_elsewhere)
+    }
+
+    /// Its secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        self.api_key.iter().chain(self.credentials.iter().flat_map(CredentialsSpec::secrets))
+    }
+
+    /// Its secrets, to be completed.
+    pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
+        self.api_key.iter_mut().chain(self.credentials.iter_mut().flat_map(CredentialsSpec::secrets_mut))
     }
 }
 
@@ -96,7 +109,7 @@ impl ChannelSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialsSpec {
-    /// The access key id: `env:NAME`, `file:PATH`, or the id itself.
+    /// The access key id: `env:NAME`, `file:PATH`, `vault:NAME`, or the id itself.
     pub access_key_id: SecretRef,
     /// The secret access key, likewise.
     pub secret_access_key: SecretRef,
@@ -109,6 +122,10 @@ impl CredentialsSpec {
     /// Each of them.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         [&self.access_key_id, &self.secret_access_key].into_iter().chain(&self.session_token)
+    }
+
+    fn secrets_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
+        [&mut self.access_key_id, &mut self.secret_access_key].into_iter().chain(&mut self.session_token)
     }
 }
 
@@ -274,85 +291,4 @@ impl<'de> Deserialize<'de> for Span {
                 ))
             })
     }
-}
-
-/// A secret, by where it is: `env:NAME`, `file:PATH`, or the value itself. Never shown.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct SecretRef(String);
-
-impl SecretRef {
-    /// From the text of the configuration.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Whether the secret itself stands in the configuration.
-    pub fn is_literal(&self) -> bool {
-        !self.0.starts_with("env:") && !self.0.starts_with("file:")
-    }
-
-    /// Whether the secret is in a file of its own.
-    pub fn is_file(&self) -> bool {
-        self.0.starts_with("file:")
-    }
-
-    /// Fetches the secret; surrounding white space is not part of it.
-    pub fn resolve(&self) -> Result<secrecy::SecretString, SecretError> {
-        let value = if let Some(name) = self.0.strip_prefix("env:") {
-            std::env::var(name).map_err(|_| SecretError::NoVariable { name: name.to_owned() })?
-        } else if let Some(path) = self.0.strip_prefix("file:") {
-            std::fs::read_to_string(path)
-                .map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?
-        } else {
-            self.0.clone()
-        };
-        let value = value.trim();
-        if value.is_empty() {
-            return Err(SecretError::Empty { place: self.place() });
-        }
-        Ok(value.to_owned().into())
-    }
-
-    /// Where it is, without what it is.
-    pub fn place(&self) -> String {
-        if self.is_literal() { "(value in the configuration)".to_owned() } else { self.0.clone() }
-    }
-}
-
-impl fmt::Debug for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.place())
-    }
-}
-
-impl Serialize for SecretRef {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.place())
-    }
-}
-
-/// Why a secret could not be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// No such environment variable.
-    #[error("environment variable {name} is not set")]
-    NoVariable {
-        /// Its name.
-        name: String,
-    },
-    /// The file cannot be read.
-    #[error("secret file {path} cannot be read")]
-    Unreadable {
-        /// Its path.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// There is nothing in it.
-    #[error("the secret at {place} is empty")]
-    Empty {
-        /// Where.
-        place: String,
-    },
 }

@@ -10,7 +10,7 @@ use steelyard_gateway::Gateway;
 use steelyard_gateway::snapshot::{AwsKeyRecord, Inputs, KeyRecord, Snapshot, SnapshotError};
 use steelyard_gateway::spec::{ChannelSpec, PriceSpec, RouteSpec};
 use steelyard_store::db::DEFAULT_PROJECT;
-use steelyard_store::repo::Key;
+use steelyard_store::repo::{Key, StoredSecret};
 use steelyard_store::settle::SettlerWatch;
 use steelyard_store::{Db, Secret, Spool, StoreError};
 use tokio::sync::Mutex;
@@ -44,8 +44,8 @@ pub struct Control {
     gateway: Arc<Gateway>,
     admin: KeyRecord,
     catalog: Arc<Catalog>,
-    /// One change at a time, so that an older one cannot overwrite a newer.
-    change: Mutex<()>,
+    /// What is in force. One change at a time, so that an older one cannot overwrite a newer.
+    declared: Mutex<Declared>,
     /// The last change is in the database but not in the snapshot yet.
     stale: AtomicBool,
 }
@@ -79,7 +79,9 @@ impl Control {
         catalog: &Arc<Catalog>,
     ) -> Result<Snapshot, ControlError> {
         let admin = admin_record(db, admin).await?;
-        Ok(Snapshot::build(&inputs(db, &admin, declared).await?, Arc::clone(catalog), None)?)
+        let snapshot = Snapshot::build(&inputs(db, &admin, declared).await?, Arc::clone(catalog), None)?;
+        warn_of_locked(&snapshot);
+        Ok(snapshot)
     }
 
     /// The control plane of a running gateway. Without books (the bench) their health is taken for good.
@@ -88,24 +90,61 @@ impl Control {
         books: Option<Books>,
         gateway: Arc<Gateway>,
         admin: &Secret,
+        declared: Declared,
         catalog: Arc<Catalog>,
     ) -> Result<Self, StoreError> {
         let admin = admin_record(&db, admin).await?;
-        Ok(Self { db, books, gateway, admin, catalog, change: Mutex::new(()), stale: AtomicBool::new(false) })
+        let (declared, stale) = (Mutex::new(declared), AtomicBool::new(false));
+        Ok(Self { db, books, gateway, admin, catalog, declared, stale })
     }
 
     /// Puts other declarations into force, whole or not at all.
-    pub async fn apply(&self, declared: &Declared) -> Result<(), ControlError> {
-        let _one = self.change.lock().await;
-        let inputs = inputs(&self.db, &self.admin, declared).await?;
-        let snapshot = Snapshot::build(&inputs, Arc::clone(&self.catalog), Some(&self.gateway.snapshot()))?;
+    pub async fn apply(&self, declared: Declared) -> Result<(), ControlError> {
+        let mut in_force = self.declared.lock().await;
+        let inputs = inputs(&self.db, &self.admin, &declared).await?;
+        self.put_into_force(&inputs)?;
+        *in_force = declared;
+        Ok(())
+    }
+
+    fn put_into_force(&self, inputs: &Inputs) -> Result<(), SnapshotError> {
+        let snapshot = self.build(inputs)?;
+        warn_of_locked(&snapshot);
         self.gateway.swap(snapshot);
         Ok(())
     }
 
+    fn build(&self, inputs: &Inputs) -> Result<Snapshot, SnapshotError> {
+        Snapshot::build(inputs, Arc::clone(&self.catalog), Some(&self.gateway.snapshot()))
+    }
+
+    /// Puts a secret into the vault, and the channels that wait for it into force. One with which a channel could
+    /// not be built is refused, and the older one stays.
+    pub async fn set_secret(&self, name: &str, value: &Secret) -> Result<StoredSecret, ControlError> {
+        let declared = self.declared.lock().await;
+        let mut inputs = inputs(&self.db, &self.admin, &declared).await?;
+        inputs.secrets.insert(name.to_owned(), value.clone().into_inner());
+        self.build(&inputs)?;
+        let stored = self.db.secrets().set(name, value).await?;
+        self.put_into_force(&inputs)?;
+        Ok(stored)
+    }
+
+    /// Takes a secret out of the vault. Names of channels: it stays, because they are declared with it.
+    pub async fn delete_secret(&self, name: &str) -> Result<Result<(), Vec<String>>, StoreError> {
+        let declared = self.declared.lock().await;
+        let uses = |channel: &&ChannelSpec| channel.secrets().any(|secret| secret.in_vault() == Some(name));
+        let users: Vec<_> =
+            declared.channels.iter().filter(uses).map(|channel| channel.name.clone()).collect();
+        if !users.is_empty() {
+            return Ok(Err(users));
+        }
+        self.db.secrets().delete(name).await.map(Ok)
+    }
+
     /// Brings the snapshot's keys up to date with the database: after this returns, calls see the change.
     pub async fn refresh_keys(&self) -> Result<(), StoreError> {
-        let _one = self.change.lock().await;
+        let _one = self.declared.lock().await;
         self.stale.store(true, Ordering::Release);
         let (keys, aws_keys) = key_records(&self.db, &self.admin).await?;
         let snapshot = self.gateway.snapshot().with_keys(keys, aws_keys);
@@ -145,11 +184,26 @@ impl Control {
     }
 }
 
+fn warn_of_locked(snapshot: &Snapshot) {
+    for channel in snapshot.channels() {
+        if let Some(why) = channel.provider.locked() {
+            tracing::warn!(channel = &*channel.name, "the channel's calls fail: {why}");
+        }
+    }
+}
+
 async fn inputs(db: &Db, admin: &KeyRecord, declared: &Declared) -> Result<Inputs, StoreError> {
     let (keys, aws_keys) = key_records(db, admin).await?;
     Ok(Inputs {
         keys,
         aws_keys,
+        secrets: db
+            .secrets()
+            .open_all()
+            .await?
+            .into_iter()
+            .map(|(name, value)| (name, value.into_inner()))
+            .collect(),
         channels: declared.channels.clone(),
         routes: declared.routes.clone(),
         prices: declared.prices.clone(),

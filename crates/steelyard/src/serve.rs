@@ -9,6 +9,7 @@ use anyhow::Context;
 use steelyard_billing::Catalog;
 use steelyard_core::Clock;
 use steelyard_core::port::Ledger;
+use steelyard_gateway::spec::Secrets;
 use steelyard_gateway::{Gateway, Tasks, Tracing, install_tls_provider};
 use steelyard_server::control::{Books, Control, Declared};
 use steelyard_server::listen::{self, ConnectionLimits, Transport};
@@ -99,7 +100,9 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let db = match &loaded.config.store.url {
         None => Db::open(&dir, durability, clock.clone()).await?,
         Some(url) => {
-            let url = url.resolve().context("store.url: the URL of the database is not there")?;
+            let url = url
+                .resolve(&Secrets::default())
+                .context("store.url: the URL of the database is not there")?;
             Db::connect(&dir, &url, loaded.config.store.max_connections, clock.clone()).await?
         }
     };
@@ -121,7 +124,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     let exporting = Exporting::start(&loaded.config.telemetry)?;
     let tracing = exporting.as_ref().map_or_else(Tracing::off, Exporting::tracing);
     let gateway = Gateway::new(snapshot, ledger, clock, tracing);
-    let control = Control::new(db.clone(), books, Arc::clone(&gateway), &admin, catalog).await?;
+    let control = Control::new(db.clone(), books, Arc::clone(&gateway), &admin, declared, catalog).await?;
     let app = Arc::new(App {
         gateway,
         control,
@@ -326,7 +329,7 @@ async fn follow_config(app: Arc<App>, sources: Sources, started: Loaded) {
                         waiting.join(", ")
                     );
                 }
-                match app.control.apply(&declared(&loaded.config)).await {
+                match app.control.apply(declared(&loaded.config)).await {
                     Ok(()) => tracing::info!("the edited configuration is in force"),
                     Err(error) => {
                         tracing::error!(error = %anyhow::Error::new(error).root_cause(), "the configuration has an error: the old one stays in force");

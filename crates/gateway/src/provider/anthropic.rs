@@ -15,7 +15,7 @@ use crate::client::HttpClient;
 use crate::provider::endpoint::Parts;
 use crate::provider::retry::retry_after;
 use crate::provider::{ChannelError, Failure, Outgoing};
-use crate::spec::ChannelSpec;
+use crate::spec::{ChannelSpec, Secrets};
 
 const ANTHROPIC: &str = "https://api.anthropic.com";
 const VERSION: &str = "anthropic-version";
@@ -36,8 +36,8 @@ impl std::fmt::Debug for Anthropic {
 }
 
 impl Anthropic {
-    pub(crate) fn build(spec: &ChannelSpec) -> Result<Self, ChannelError> {
-        let parts = Parts::new(spec);
+    pub(crate) fn build(spec: &ChannelSpec, secrets: &Secrets) -> Result<Self, ChannelError> {
+        let parts = Parts::new(spec, secrets);
         // With or without the version in its path: both are written in the wild.
         let base = spec.base_url.as_deref().unwrap_or(ANTHROPIC).trim_end_matches('/');
         let base = base.strip_suffix("/v1").unwrap_or(base);

@@ -23,7 +23,7 @@ use crate::provider::bedrock::credentials::Source;
 use crate::provider::endpoint::Parts;
 use crate::provider::retry::retry_after;
 use crate::provider::{ChannelError, Failure, Outgoing};
-use crate::spec::ChannelSpec;
+use crate::spec::{ChannelSpec, Secrets};
 
 /// What a path segment carries as it is (RFC 3986, "unreserved").
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -51,8 +51,8 @@ impl std::fmt::Debug for Bedrock {
 }
 
 impl Bedrock {
-    pub(crate) fn build(spec: &ChannelSpec) -> Result<Self, ChannelError> {
-        let parts = Parts::new(spec);
+    pub(crate) fn build(spec: &ChannelSpec, secrets: &Secrets) -> Result<Self, ChannelError> {
+        let parts = Parts::new(spec, secrets);
         let region = spec
             .region
             .clone()

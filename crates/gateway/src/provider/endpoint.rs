@@ -8,16 +8,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::client::{self, HttpClient};
 use crate::provider::ChannelError;
-use crate::spec::{ChannelSpec, SecretRef};
+use crate::spec::{ChannelSpec, SecretRef, Secrets};
 
 /// The parts of one channel.
 pub(super) struct Parts<'a> {
     spec: &'a ChannelSpec,
+    secrets: &'a Secrets,
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn new(spec: &'a ChannelSpec) -> Self {
-        Self { spec }
+    pub(super) fn new(spec: &'a ChannelSpec, secrets: &'a Secrets) -> Self {
+        Self { spec, secrets }
     }
 
     /// A value of the declaration that cannot be used.
@@ -53,7 +54,9 @@ impl<'a> Parts<'a> {
 
     /// A secret, fetched.
     pub(super) fn fetch(&self, secret: &SecretRef) -> Result<SecretString, ChannelError> {
-        secret.resolve().map_err(|source| ChannelError::Secret { channel: self.spec.name.clone(), source })
+        secret
+            .resolve(self.secrets)
+            .map_err(|source| ChannelError::Secret { channel: self.spec.name.clone(), source })
     }
 
     /// A header that holds a secret.

@@ -18,7 +18,7 @@ use steelyard_dialect::Dialect;
 
 use crate::call::Endpoint;
 use crate::client::{ClientError, HttpClient};
-use crate::spec::{ChannelSpec, ProviderKind, SecretError, TimeoutSpec};
+use crate::spec::{ChannelSpec, ProviderKind, SecretError, Secrets, TimeoutSpec};
 
 /// A configured account, ready to be called.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub enum Provider {
     Bedrock(Box<bedrock::Bedrock>),
     /// The stand-in inside this process.
     Sandbox,
+    /// One of the others, of which a secret is not in the vault yet. Its calls fail, and all others are served.
+    Locked(ProviderKind, SecretError),
 }
 
 /// Why a channel could not be built.
@@ -81,14 +83,12 @@ pub enum ChannelError {
 
 impl Channel {
     /// Builds a channel; its secret is fetched here and nowhere else.
-    pub fn build(spec: &ChannelSpec) -> Result<Self, ChannelError> {
-        let provider = match spec.provider {
-            ProviderKind::Openai | ProviderKind::Compatible => {
-                Provider::OpenAi(Box::new(openai::OpenAi::build(spec)?))
+    pub fn build(spec: &ChannelSpec, secrets: &Secrets) -> Result<Self, ChannelError> {
+        let provider = match Provider::build(spec, secrets) {
+            Err(ChannelError::Secret { source: why @ SecretError::NotInVault { .. }, .. }) => {
+                Provider::Locked(spec.provider, why)
             }
-            ProviderKind::Anthropic => Provider::Anthropic(Box::new(anthropic::Anthropic::build(spec)?)),
-            ProviderKind::Bedrock => Provider::Bedrock(Box::new(bedrock::Bedrock::build(spec)?)),
-            ProviderKind::Sandbox => Provider::Sandbox,
+            built => built?,
         };
         Ok(Self {
             name: spec.name.as_str().into(),
@@ -152,33 +152,67 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl Provider {
+    fn build(spec: &ChannelSpec, secrets: &Secrets) -> Result<Self, ChannelError> {
+        Ok(match spec.provider {
+            ProviderKind::Openai | ProviderKind::Compatible => {
+                Self::OpenAi(Box::new(openai::OpenAi::build(spec, secrets)?))
+            }
+            ProviderKind::Anthropic => Self::Anthropic(Box::new(anthropic::Anthropic::build(spec, secrets)?)),
+            ProviderKind::Bedrock => Self::Bedrock(Box::new(bedrock::Bedrock::build(spec, secrets)?)),
+            ProviderKind::Sandbox => Self::Sandbox,
+        })
+    }
+
+    /// Why nothing can be sent before the operator has done something.
+    pub fn locked(&self) -> Option<&SecretError> {
+        match self {
+            Self::Locked(_, why) => Some(why),
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Bedrock(_) | Self::Sandbox => None,
+        }
+    }
+
+    /// Which it is.
+    fn kind(&self) -> ProviderKind {
+        match self {
+            Self::OpenAi(openai) if openai.is_compatible() => ProviderKind::Compatible,
+            Self::OpenAi(_) => ProviderKind::Openai,
+            Self::Anthropic(_) => ProviderKind::Anthropic,
+            Self::Bedrock(_) => ProviderKind::Bedrock,
+            Self::Sandbox => ProviderKind::Sandbox,
+            Self::Locked(kind, _) => *kind,
+        }
+    }
+
     /// The wire it speaks for chats. None: it answers in this process, so that nothing is sent anywhere.
     pub(crate) fn wire(&self) -> Option<Dialect> {
-        match self {
-            Self::OpenAi(_) => Some(Dialect::OpenAiChat),
-            Self::Anthropic(_) => Some(Dialect::AnthropicMessages),
-            Self::Bedrock(_) => Some(Dialect::BedrockConverse),
-            Self::Sandbox => None,
+        match self.kind() {
+            ProviderKind::Openai | ProviderKind::Compatible => Some(Dialect::OpenAiChat),
+            ProviderKind::Anthropic => Some(Dialect::AnthropicMessages),
+            ProviderKind::Bedrock => Some(Dialect::BedrockConverse),
+            ProviderKind::Sandbox => None,
         }
     }
 
     /// Whether it serves calls of this kind.
     pub(crate) fn serves(&self, endpoint: Endpoint) -> bool {
-        match (self, endpoint) {
+        match (self.kind(), endpoint) {
             (_, Endpoint::Chat)
-            | (Self::OpenAi(_) | Self::Sandbox, Endpoint::Embeddings)
-            | (Self::Anthropic(_) | Self::Sandbox, Endpoint::CountTokens) => true,
-            (Self::Anthropic(_) | Self::Bedrock(_), Endpoint::Embeddings)
-            | (Self::OpenAi(_) | Self::Bedrock(_), Endpoint::CountTokens) => false,
+            | (
+                ProviderKind::Openai | ProviderKind::Compatible | ProviderKind::Sandbox,
+                Endpoint::Embeddings,
+            )
+            | (ProviderKind::Anthropic | ProviderKind::Sandbox, Endpoint::CountTokens) => true,
+            (ProviderKind::Anthropic | ProviderKind::Bedrock, Endpoint::Embeddings)
+            | (
+                ProviderKind::Openai | ProviderKind::Compatible | ProviderKind::Bedrock,
+                Endpoint::CountTokens,
+            ) => false,
         }
     }
 
     /// Whether it is a server that speaks the wire and not the vendor whose wire it is.
     pub(crate) fn is_compatible(&self) -> bool {
-        match self {
-            Self::OpenAi(openai) => openai.is_compatible(),
-            Self::Anthropic(_) | Self::Bedrock(_) | Self::Sandbox => false,
-        }
+        self.kind() == ProviderKind::Compatible
     }
 
     /// The request that goes upstream at `now`, and the client that sends it. Text: why there is none.
@@ -193,15 +227,18 @@ impl Provider {
             // Boxed: a chain of credentials is a large future that others need not carry.
             Self::Bedrock(bedrock) => Ok((Box::pin(bedrock.request(outgoing, now)).await?, bedrock.client())),
             Self::Sandbox => Err("this channel is not served over HTTP".to_owned()),
+            Self::Locked(_, why) => Err(why.to_string()),
         }
     }
 
     /// How an error status is to be taken.
     pub(crate) fn classify(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-        match self {
-            Self::OpenAi(_) | Self::Sandbox => openai::classify(status, headers, body),
-            Self::Anthropic(_) => anthropic::classify(status, headers, body),
-            Self::Bedrock(_) => bedrock::classify(status, headers, body),
+        match self.kind() {
+            ProviderKind::Openai | ProviderKind::Compatible | ProviderKind::Sandbox => {
+                openai::classify(status, headers, body)
+            }
+            ProviderKind::Anthropic => anthropic::classify(status, headers, body),
+            ProviderKind::Bedrock => bedrock::classify(status, headers, body),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::client::HttpClient;
 use crate::provider::endpoint::Parts;
 use crate::provider::retry::retry_after;
 use crate::provider::{ChannelError, Failure, Outgoing};
-use crate::spec::{ChannelSpec, ProviderKind};
+use crate::spec::{ChannelSpec, ProviderKind, Secrets};
 
 const OPENAI: &str = "https://api.openai.com/v1";
 
@@ -33,8 +33,8 @@ impl std::fmt::Debug for OpenAi {
 }
 
 impl OpenAi {
-    pub(crate) fn build(spec: &ChannelSpec) -> Result<Self, ChannelError> {
-        let parts = Parts::new(spec);
+    pub(crate) fn build(spec: &ChannelSpec, secrets: &Secrets) -> Result<Self, ChannelError> {
+        let parts = Parts::new(spec, secrets);
         let base = match (&spec.base_url, spec.provider) {
             (Some(base), _) => base.as_str(),
             (None, ProviderKind::Openai) => OPENAI,

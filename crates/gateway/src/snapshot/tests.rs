@@ -1,4 +1,4 @@
-use steelyard_core::ProjectId;
+use steelyard_core::{Principal, ProjectId};
 
 use super::*;
 

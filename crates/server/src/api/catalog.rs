@@ -77,7 +77,8 @@ pub(super) async fn channels(State(app): State<Arc<App>>) -> Json<Value> {
                 "base_url": channel.spec.base_url,
                 "geo": channel.geo,
                 "models": models,
-                "credential": channel.spec.api_key.as_ref().map(SecretRef::place),
+                "credential": channel.spec.secrets().next().map(SecretRef::place),
+                "locked": channel.provider.locked().map(ToString::to_string),
             })
         })
         .collect();

@@ -6,6 +6,7 @@ mod error;
 mod keys;
 mod ledger;
 mod projects;
+mod secrets;
 mod usage;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::app::App;
 use crate::auth;
@@ -29,6 +30,8 @@ pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/keys/{key}", get(keys::show).patch(keys::update).delete(keys::revoke))
         .route("/keys/{key}/rotate", post(keys::rotate))
         .route("/projects", get(projects::list).post(projects::create))
+        .route("/secrets", get(secrets::list))
+        .route("/secrets/{name}", put(secrets::set).delete(secrets::delete))
         .route("/ledger/entries", get(ledger::entries))
         .route("/usage", get(usage::usage))
         .route("/models", get(catalog::models))

@@ -118,6 +118,7 @@ fn build(config: &Config) -> Result<(), Problem> {
     let mut channels = config.channels.clone();
     for channel in &mut channels {
         channel.api_key = None;
+        channel.credentials = None;
     }
     let inputs = Inputs {
         channels,

@@ -12,6 +12,7 @@ pub mod models;
 pub mod output;
 pub mod projects;
 pub mod routes;
+pub mod secrets;
 pub mod serve;
 pub mod server;
 pub mod usage;
@@ -62,6 +63,8 @@ enum Command {
     Routes(routes::RoutesArgs),
     /// Make, list, rotate and revoke keys
     Keys(keys::KeysArgs),
+    /// Seal credentials at vendors in the vault
+    Secrets(secrets::SecretsArgs),
     /// Make and list projects
     Projects(projects::ProjectsArgs),
     /// What was used, and what it cost
@@ -107,6 +110,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Channels(args) => one_thread(channels::run(args, output)),
         Command::Routes(args) => one_thread(routes::run(args, output)),
         Command::Keys(args) => one_thread(keys::run(args, output)),
+        Command::Secrets(args) => one_thread(secrets::run(args, output)),
         Command::Projects(args) => one_thread(projects::run(args, output)),
         Command::Usage(args) => one_thread(usage::run(args, output)),
         Command::Ledger(args) => one_thread(ledger::run(args, output)),

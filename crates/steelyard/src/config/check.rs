@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use steelyard_billing::nearest;
 use steelyard_core::{Timestamp, UnitPrice};
-use steelyard_gateway::spec::{ChannelSpec, PriceSpec, ProviderKind, RouteSpec, SecretRef, Strategy};
+use steelyard_gateway::spec::{
+    ChannelSpec, PriceSpec, ProviderKind, RouteSpec, SecretRef, Secrets, Strategy,
+};
 use steelyard_store::db::UrlHolds;
 
 use super::document::{Document, Step};
@@ -269,7 +271,7 @@ impl Check<'_> {
             }
             // An id is no secret and may stand in the file.
             let id = &credentials.access_key_id;
-            if !id.is_literal() || id.resolve().is_err() {
+            if !id.is_literal() || id.resolve(&Secrets::default()).is_err() {
                 let path = [Key("channels"), Index(index), Key("credentials"), Key("access_key_id")];
                 self.secret(&path, &owner, id);
             }
@@ -309,7 +311,7 @@ impl Check<'_> {
         let (shown, field) = (secret.place(), path.last());
         let field = if let Some(Key(field)) = field { field } else { "secret" };
         // A value in the file is fetched without looking anywhere else.
-        if secret.is_literal() && secret.resolve().is_err() {
+        if secret.is_literal() && secret.resolve(&Secrets::default()).is_err() {
             let problem = Problem::error(format!("{owner}: the {field} is empty"));
             return self
                 .problems
@@ -343,7 +345,11 @@ impl Check<'_> {
         }
         let Some(url) = &store.url else { return };
         let path = [Key("store"), Key("url")];
-        let literal = if url.is_literal() { url.resolve().ok() } else { None };
+        if url.in_vault().is_some() {
+            let message = "store.url cannot be in the vault, which is in the database itself".to_owned();
+            return self.error(&path, message, "write \"env:NAME\" or \"file:PATH\"");
+        }
+        let literal = if url.is_literal() { url.resolve(&Secrets::default()).ok() } else { None };
         match literal.as_ref().map(steelyard_store::db::check_url) {
             Some(Err(error)) => {
                 let help = "or leave it out: then everything is in SQLite in the data directory";

@@ -270,15 +270,18 @@ fn start_paths_at(config: &mut Config, folder: &Path) {
         if let Some(path) = &mut channel.ca_file {
             *path = folder.join(&*path);
         }
-        secret_starts_at(&mut channel.api_key, folder);
+        for secret in channel.secrets_mut() {
+            secret_starts_at(secret, folder);
+        }
     }
-    secret_starts_at(&mut config.store.url, folder);
+    if let Some(url) = &mut config.store.url {
+        secret_starts_at(url, folder);
+    }
 }
 
-fn secret_starts_at(secret: &mut Option<SecretRef>, folder: &Path) {
-    let place = secret.as_ref().map(SecretRef::place);
-    if let Some(path) = place.as_deref().and_then(|place| place.strip_prefix("file:")) {
-        *secret = Some(SecretRef::new(format!("file:{}", folder.join(path).display())));
+fn secret_starts_at(secret: &mut SecretRef, folder: &Path) {
+    if let Some(path) = secret.place().strip_prefix("file:") {
+        *secret = SecretRef::new(format!("file:{}", folder.join(path).display()));
     }
 }
 

@@ -15,6 +15,7 @@ mod chat;
 mod embeddings;
 mod models;
 mod sandbox;
+mod secrets;
 mod stream;
 
 mod auth;

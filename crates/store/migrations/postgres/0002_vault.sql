@@ -22,3 +22,11 @@ CREATE TABLE aws_secrets (
 );
 
 CREATE INDEX aws_secrets_by_key ON aws_secrets (key);
+
+-- Credentials at vendors, by the name that a channel's declaration has for them.
+CREATE TABLE secrets (
+    name       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    sealed     BYTEA            NOT NULL,
+    created_at BIGINT           NOT NULL,
+    updated_at BIGINT           NOT NULL
+);

@@ -22,3 +22,11 @@ CREATE TABLE aws_secrets (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX aws_secrets_by_key ON aws_secrets (key);
+
+-- Credentials at vendors, by the name that a channel's declaration has for them.
+CREATE TABLE secrets (
+    name       TEXT    NOT NULL PRIMARY KEY,
+    sealed     BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

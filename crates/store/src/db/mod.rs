@@ -17,7 +17,7 @@ use steelyard_core::{Clock, ProjectId, Timestamp};
 pub(crate) use session::Session;
 pub(crate) use statement::{Row, Statement, Transaction, Value, sql, without_nul};
 
-use crate::repo::{Keys, Ledger, Projects, vault_keys};
+use crate::repo::{Keys, Ledger, Projects, Secrets, vault_keys};
 use crate::vault::MasterKey;
 use crate::{DataDir, StoreError};
 
@@ -167,6 +167,11 @@ impl Db {
     /// The keys.
     pub fn keys(&self) -> Keys<'_> {
         Keys::new(self)
+    }
+
+    /// The secrets in the vault.
+    pub fn secrets(&self) -> Secrets<'_> {
+        Secrets::new(self)
     }
 
     /// The ledger, for reading. Entries come in through the spool and the settler alone.

@@ -4,6 +4,7 @@ mod aws;
 mod keys;
 mod ledger;
 mod projects;
+mod secrets;
 mod usage;
 pub(crate) mod vault_keys;
 
@@ -12,6 +13,7 @@ pub use keys::{Active, ActiveSecret, Key, KeyChange, Keys, NewKey, NewSecrets};
 pub use ledger::Ledger;
 pub(crate) use ledger::{Row, insert};
 pub use projects::{Project, Projects};
+pub use secrets::{Secrets, StoredSecret};
 pub use usage::{Dimension, UnknownDimension, UsageFilter, UsageRow};
 
 use crate::StoreError;
