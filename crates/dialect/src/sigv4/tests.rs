@@ -1,6 +1,7 @@
 //! Vectors, requests that AWS's clients signed, and every way to be refused.
 
 mod properties;
+mod suite;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use steelyard_core::{ErrorCode, Timestamp};
