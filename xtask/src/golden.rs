@@ -1,5 +1,5 @@
-//! `cargo xtask golden`: writes the golden files anew from what the code does now, and shows what changed. Whether
-//! the change is wanted is for the reader of the diff to say.
+//! `cargo xtask golden`: writes the golden files, and the page that is made from them, anew from what the code does now,
+//! and shows what changed. Whether the change is wanted is for the reader of the diff to say.
 
 use std::process::Command;
 
@@ -7,6 +7,9 @@ use anyhow::{Context as _, ensure};
 use cargo_metadata::MetadataCommand;
 
 use crate::ci::{cargo, root};
+
+/// The page that is made from the golden matrix of the dialects.
+const PAGE: &str = "docs/fidelity.md";
 
 /// What `cargo xtask golden` is told.
 #[derive(Debug, clap::Args)]
@@ -54,7 +57,7 @@ fn show_changes() -> anyhow::Result<()> {
         );
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let changed = git(&["diff", "--stat", "--", "*.snap"])?;
+    let changed = git(&["diff", "--stat", "--", "*.snap", PAGE])?;
     let new = git(&["ls-files", "--others", "--exclude-standard", "--", "*.snap"])?;
     if changed.is_empty() && new.is_empty() {
         println!("no golden file changed");
@@ -64,6 +67,6 @@ fn show_changes() -> anyhow::Result<()> {
     for path in new.lines() {
         println!(" {path} (new)");
     }
-    println!("read `git diff -- '*.snap'` before you commit it");
+    println!("read `git diff -- '*.snap' {PAGE}` before you commit it");
     Ok(())
 }

@@ -211,7 +211,19 @@ fn write_content(object: &mut Object<'_>, message: &Message) {
     for part in &message.content {
         match part {
             Part::Text { text: more, .. } => text.push_str(more),
-            other => parts.push(other.clone()),
+            Part::Refusal { .. } | Part::ToolCall(_) => parts.push(part.clone()),
+            // Thoughts have members of their own; for the rest the wire's answers have no place.
+            Part::Image { .. }
+            | Part::Audio { .. }
+            | Part::AudioRef { .. }
+            | Part::File { .. }
+            | Part::SearchResult { .. }
+            | Part::Reasoning { .. }
+            | Part::RedactedReasoning { .. }
+            | Part::ToolResult(_)
+            | Part::Json(_)
+            | Part::CacheMark(_)
+            | Part::Foreign { .. } => {}
         }
     }
     let refused = parts.iter().any(|part| matches!(part, Part::Refusal { .. }));
@@ -219,7 +231,7 @@ fn write_content(object: &mut Object<'_>, message: &Message) {
     if !text.is_empty() || !(refused || called) {
         parts.push(Part::text(text));
     }
-    said(object, &Message { role: Role::Assistant, content: parts, ..Message::default() });
+    said(object, &Message { role: Role::Assistant, content: parts, ..Message::default() }, true);
     if !refused {
         object.null("refusal");
     }

@@ -9,6 +9,8 @@ mod errors;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod replay;

@@ -239,8 +239,10 @@ fn parameters(request: &ChatRequest, losses: &mut Losses) {
     };
     refuse(request.choices.is_some_and(|choices| choices > 1), "n", "the vendor gives one answer for a call");
     refuse(request.logprobs == Some(true), "logprobs", "the vendor reports no probabilities");
-    let spoken = request.modalities.iter().any(|kind| kind != "text") || request.audio.is_some();
+    refuse(request.top_logprobs.is_some(), "top_logprobs", "the vendor reports no probabilities");
+    let spoken = request.modalities.iter().any(|kind| kind != "text");
     refuse(spoken, "modalities", "the vendor answers in text alone");
+    refuse(request.audio.is_some(), "audio", "the vendor answers in text alone");
     refuse(
         request.web_search_options.is_some(),
         "web_search_options",

@@ -9,7 +9,7 @@ use crate::anthropic::request::definitions::Offer;
 use crate::anthropic::request::encode::{Losses, is_own};
 use crate::anthropic::request::turns::Conversation;
 use crate::chat::{ChatRequest, Thinking, ThinkingMode};
-use crate::dialect::Target;
+use crate::dialect::{Dialect, Target};
 use crate::error::Loss;
 use crate::reasoning::{budget_of_effort, effort_of_budget};
 
@@ -73,6 +73,10 @@ pub(super) fn settle(
     tuning
 }
 
+fn asks_apart(request: &ChatRequest) -> bool {
+    matches!(request.origin, Some(Dialect::AnthropicMessages | Dialect::BedrockConverse))
+}
+
 fn is_on(mode: ThinkingMode) -> bool {
     mode != ThinkingMode::Disabled
 }
@@ -133,8 +137,8 @@ fn wanted(request: &ChatRequest, quirks: Quirks, losses: &mut Losses) -> Option<
         (Some(thinking), _) => thinking.clone(),
         (None, None) => return None,
         (None, Some("none")) => Thinking { mode: ThinkingMode::Disabled, display: None },
-        // This wire's own callers ask for thinking apart from the effort.
-        (None, Some(_)) if request.origin == Some(crate::dialect::Dialect::AnthropicMessages) => return None,
+        // Callers of this wire and of Bedrock's ask for thinking apart from the effort.
+        (None, Some(_)) if asks_apart(request) => return None,
         (None, Some(effort)) if !quirks.adaptive => {
             let budget = budget_of_effort(effort)?;
             Thinking { mode: ThinkingMode::Budget(budget), display: None }

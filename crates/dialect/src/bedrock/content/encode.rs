@@ -177,7 +177,12 @@ impl Blocks {
     pub(crate) fn block<'a>(&mut self, part: &'a Part, field: &dyn Fn() -> String) -> Option<Block<'a>> {
         match part {
             Part::Text { text, citations, extra } => self.text(text, citations, extra, field),
-            Part::Refusal { text } => self.text(text, &[], &Extra::new(), field).map(|_| plain(text)),
+            Part::Refusal { text } => {
+                if matches!(self.purpose, Purpose::Request { .. }) && !text.trim().is_empty() {
+                    self.lose(Loss::emulated(field(), "the refusal became text"));
+                }
+                self.text(text, &[], &Extra::new(), field).map(|_| plain(text))
+            }
             Part::Image { source, detail } => {
                 if detail.as_ref().is_some_and(|detail| detail != "auto") {
                     self.lose(Loss::dropped(format!("{}.detail", field()), "the wire has one resolution"));

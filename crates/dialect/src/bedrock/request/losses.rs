@@ -19,7 +19,7 @@ pub(super) fn of(request: &ChatRequest, own: bool) -> Vec<Loss> {
     lose(request.presence_penalty.is_some(), "presence_penalty", without);
     lose(request.frequency_penalty.is_some(), "frequency_penalty", without);
     lose(request.logit_bias.is_some(), "logit_bias", without);
-    lose(request.store.is_some(), "store", "AWS keeps no answers");
+    lose(request.store == Some(true), "store", "AWS keeps no answers");
     lose(request.verbosity.is_some(), "verbosity", "the wire has no such field");
     lose(request.prediction.is_some(), "prediction", "the wire has no such field");
     lose(request.web_search_options.is_some(), "web_search_options", "AWS runs no web search here");
@@ -53,9 +53,10 @@ fn refused(request: &ChatRequest) -> Vec<Loss> {
     };
     refuse(request.choices.is_some_and(|choices| choices > 1), "n", "the wire has one answer");
     refuse(request.logprobs == Some(true), "logprobs", "the wire tells no probabilities");
+    refuse(request.top_logprobs.is_some(), "top_logprobs", "the wire tells no probabilities");
     let sounds = request.modalities.iter().any(|modality| modality != "text");
     refuse(sounds, "modalities", "the wire answers in text");
-    refuse(request.audio.is_some() && !sounds, "audio", "the wire answers in text");
+    refuse(request.audio.is_some(), "audio", "the wire answers in text");
     losses
 }
 

@@ -74,7 +74,8 @@ impl Plan {
             }
         });
         // A model that thinks by itself must be told not to; the others do not.
-        let asked = request.thinking.is_some() || effort.is_some();
+        let by_effort = request.origin != Some(Dialect::AnthropicMessages) && effort.is_some();
+        let asked = request.thinking.is_some() || by_effort;
         let off = (asked && quirks.adaptive && quirks.disabled)
             .then_some(Thinking { mode: ThinkingMode::Disabled, display: None });
         let thinking = thinking.filter(Thinking::is_on).or(off);
@@ -91,6 +92,7 @@ impl Plan {
         if request.thinking.is_some() {
             losses.push(Loss::dropped("thinking", "the model has no such switch"));
         }
+        not_shown(request, losses);
         let word = effort.map(|effort| match effort {
             "none" | "minimal" => "low",
             "xhigh" | "max" => "high",
@@ -109,6 +111,7 @@ impl Plan {
         if request.thinking.as_ref().is_some_and(Thinking::is_on) {
             losses.push(Loss::dropped("thinking", "the model has no such switch on this wire"));
         }
+        not_shown(request, losses);
         Self::default()
     }
 
@@ -135,6 +138,13 @@ impl Plan {
     }
 }
 
+/// A model that takes no word of thinking takes none of how it is shown.
+fn not_shown(request: &ChatRequest, losses: &mut Vec<Loss>) {
+    if request.thinking.as_ref().is_some_and(|thinking| thinking.display.is_some()) {
+        losses.push(Loss::dropped("thinking.display", "the wire shows what it shows"));
+    }
+}
+
 impl Thinking {
     fn is_on(&self) -> bool {
         self.mode != ThinkingMode::Disabled
@@ -147,6 +157,8 @@ fn wanted(request: &ChatRequest, quirks: Quirks, losses: &mut Vec<Loss>) -> Opti
     let asked = match (&request.thinking, effort) {
         (Some(thinking), _) => thinking.clone(),
         (None, None | Some("none")) => return None,
+        // Anthropic's callers ask for thinking apart from the effort.
+        (None, Some(_)) if request.origin == Some(Dialect::AnthropicMessages) => return None,
         (None, Some(effort)) if !quirks.adaptive => {
             let Some(budget) = budget_of_effort(effort) else {
                 losses.push(Loss::dropped("reasoning_effort", "nobody knows this word"));

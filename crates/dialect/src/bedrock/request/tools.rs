@@ -20,6 +20,8 @@ pub(super) struct Tools<'a> {
     pub(super) single: Option<Choice<'a>>,
     /// The model must be told not to call any.
     pub(super) forbidden: bool,
+    /// The request came in this dialect: tools keep their further members.
+    own: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +52,7 @@ impl<'a> Tools<'a> {
     pub(super) fn of(request: &'a ChatRequest, claude: bool, losses: &mut Vec<Loss>) -> Self {
         let own = request.origin == Some(Dialect::BedrockConverse);
         let called = called(request);
-        let mut tools = Self::default();
+        let mut tools = Self { own, ..Self::default() };
         if !matches!(request.tool_choice, Some(ToolChoice::None)) {
             tools.given(request, own, losses);
         }
@@ -150,7 +152,7 @@ impl<'a> Tools<'a> {
         });
         body.object("toolConfig", |config| {
             config.objects("tools", entries, |object, entry| match entry {
-                Entry::Tool(spec) => spec.write(object),
+                Entry::Tool(spec) => spec.write(object, self.own),
                 Entry::Mark(ttl) => cache_point(object, ttl),
             });
             if let Some(choice) = self.choice {
@@ -189,7 +191,7 @@ enum Entry<'s, 'a> {
 }
 
 impl Spec<'_> {
-    fn write(&self, object: &mut Object<'_>) {
+    fn write(&self, object: &mut Object<'_>, own: bool) {
         match self {
             Self::Given(Tool { kind: ToolKind::Foreign { definition, .. }, .. }) => {
                 object.members(definition);
@@ -203,7 +205,9 @@ impl Spec<'_> {
                 };
                 schema(spec, parameters);
                 spec.opt("strict", strict.as_ref());
-                spec.extra(&tool.extra);
+                if own {
+                    spec.extra(&tool.extra);
+                }
             }),
             Self::Remembered(name) => object.object("toolSpec", |spec| {
                 spec.field("name", name);

@@ -16,16 +16,22 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
     let mut losses = losses::of(request, target);
     Object::write(&mut out, |body| {
         body.field("model", target.model);
+        let own = is_own(request);
         body.objects("messages", wire_messages(&request.messages, &mut losses), |object, message| {
-            message.write(object, target);
+            message.write(object, target, own);
         });
         parameters(body, request, target);
     });
     (Bytes::from(out), losses)
 }
 
+/// Whether the members without a name are in this wire's own words.
+fn is_own(request: &ChatRequest) -> bool {
+    request.origin.is_none_or(|origin| origin == Dialect::OpenAiChat)
+}
+
 fn parameters(body: &mut Object<'_>, request: &ChatRequest, target: &Target<'_>) {
-    let own = request.origin.is_none_or(|origin| origin == Dialect::OpenAiChat);
+    let own = is_own(request);
     let tools: Vec<&Tool> = request.tools.iter().filter(|tool| is_expressible(tool)).collect();
     if !tools.is_empty() {
         if let Some(choice) = &request.tool_choice {
@@ -139,25 +145,27 @@ fn wire_messages<'a>(messages: &'a [Message], losses: &mut Vec<Loss>) -> Vec<Wir
 }
 
 impl WireMessage<'_> {
-    fn write(&self, object: &mut Object<'_>, target: &Target<'_>) {
+    fn write(&self, object: &mut Object<'_>, target: &Target<'_>, own: bool) {
         match self {
-            Self::Plain(message) => plain(object, message, target),
+            Self::Plain(message) => plain(object, message, target, own),
             Self::Result(message, result) => {
                 object.field("role", "tool");
                 object.field("tool_call_id", &result.call_id);
-                tool_text(object, result);
+                tool_text(object, result, own);
                 object.opt("name", message.name.as_ref());
-                object.extra(&message.extra);
+                if own {
+                    object.extra(&message.extra);
+                }
             }
             Self::Media(parts) => {
                 object.field("role", "user");
-                object.objects("content", parts, |object, part| content_part(object, part));
+                object.objects("content", parts, |object, part| content_part(object, part, own));
             }
         }
     }
 }
 
-fn plain(object: &mut Object<'_>, message: &Message, target: &Target<'_>) {
+fn plain(object: &mut Object<'_>, message: &Message, target: &Target<'_>, own: bool) {
     let role = match message.role {
         Role::System => "system",
         Role::Developer => "developer",
@@ -166,12 +174,14 @@ fn plain(object: &mut Object<'_>, message: &Message, target: &Target<'_>) {
     };
     object.field("role", role);
     object.opt("name", message.name.as_ref());
-    said(object, message);
+    said(object, message, own);
     // Servers that think in the open take their thoughts back under this name; OpenAI takes none.
     if target.compatible {
         reasoning(object, message);
     }
-    object.extra(&message.extra);
+    if own {
+        object.extra(&message.extra);
+    }
 }
 
 /// What the model thought, as text.
@@ -183,15 +193,15 @@ pub(crate) fn reasoning(object: &mut Object<'_>, message: &Message) {
     object.opt("reasoning_content", reasoning.as_ref());
 }
 
-/// The members of a message that hold what is said. Shared with whole answers.
-pub(crate) fn said(object: &mut Object<'_>, message: &Message) {
+/// The members of a message that hold what is said. Shared with whole answers. `own`: texts keep their further members.
+pub(crate) fn said(object: &mut Object<'_>, message: &Message, own: bool) {
     let content: Vec<&Part> = message.content.iter().filter(|part| is_content(part)).collect();
     let calls: Vec<&ToolCall> = message.content.iter().filter_map(as_call).collect();
     match content.as_slice() {
         [] if message.role == Role::Assistant => object.null("content"),
         [] => object.field("content", ""),
-        [Part::Text { text, extra, .. }] if extra.is_empty() => object.field("content", text),
-        parts => object.objects("content", parts, |object, part| content_part(object, part)),
+        [Part::Text { text, extra, .. }] if extra.is_empty() || !own => object.field("content", text),
+        parts => object.objects("content", parts, |object, part| content_part(object, part, own)),
     }
     let refusal = joined(message, |part| match part {
         Part::Refusal { text } => Some(text),
@@ -274,27 +284,30 @@ fn joined(message: &Message, pick: impl Fn(&Part) -> Option<&String>) -> Option<
     (!texts.is_empty()).then(|| texts.concat())
 }
 
-fn tool_text(object: &mut Object<'_>, result: &ToolResult) {
+fn tool_text(object: &mut Object<'_>, result: &ToolResult, own: bool) {
     let texts: Vec<&Part> = result.content.iter().filter(|part| is_text(part)).collect();
     let prefix = if result.is_error { "Error: " } else { "" };
     match texts.as_slice() {
         [] => object.field("content", prefix),
-        [only] if !matches!(only, Part::Text { extra, .. } if !extra.is_empty()) => {
+        [only] if !own || !matches!(only, Part::Text { extra, .. } if !extra.is_empty()) => {
             object.field("content", &format!("{prefix}{}", as_text(only)));
         }
         parts => {
             let prefix = result.is_error.then(|| Part::text(prefix));
-            object.objects("content", prefix.iter().chain(parts.iter().copied()), content_part);
+            let parts = prefix.iter().chain(parts.iter().copied());
+            object.objects("content", parts, |object, part| content_part(object, part, own));
         }
     }
 }
 
-fn content_part(object: &mut Object<'_>, part: &Part) {
+fn content_part(object: &mut Object<'_>, part: &Part, own: bool) {
     match part {
         Part::Text { text, extra, .. } => {
             object.field("type", "text");
             object.field("text", text);
-            object.extra(extra);
+            if own {
+                object.extra(extra);
+            }
         }
         Part::Image { source, detail } => {
             object.field("type", "image_url");

@@ -117,27 +117,40 @@ fn content(request: &ChatRequest, target: &Target<'_>, losses: &mut Vec<Loss>) {
     let foreign = request.origin.is_some_and(|origin| origin != Dialect::OpenAiChat);
     let mut marked = false;
     for (index, message) in request.messages.iter().enumerate() {
+        if foreign {
+            let names = message.extra.keys().map(|name| format!("messages[{index}].{name}"));
+            losses.extend(names.map(|name| Loss::dropped(name, "another wire's own field")));
+        }
         for (number, part) in message.content.iter().enumerate() {
             let field = || format!("messages[{index}].content[{number}]");
             if matches!(part, Part::CacheMark(_)) {
-                // Named once: a long conversation has many.
-                if !std::mem::replace(&mut marked, true) {
-                    losses.push(Loss::dropped("cache_marks", "the vendor caches by itself"));
-                }
+                mark(&mut marked, losses);
                 continue;
             }
             one(part, foreign, target, &field, losses);
             if let Part::ToolResult(result) = part {
                 for inner in &result.content {
-                    one(inner, foreign, target, &field, losses);
+                    if matches!(inner, Part::CacheMark(_)) {
+                        mark(&mut marked, losses);
+                    } else {
+                        one(inner, foreign, target, &field, losses);
+                    }
                 }
             }
         }
     }
 }
 
+/// A mark is lost. Named once: a long conversation has many.
+fn mark(marked: &mut bool, losses: &mut Vec<Loss>) {
+    if !std::mem::replace(marked, true) {
+        losses.push(Loss::dropped("cache_marks", "the vendor caches by itself"));
+    }
+}
+
 /// What is lost of one part. An answer that is sent back loses no more than what only marks it.
 fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> String, losses: &mut Vec<Loss>) {
+    beside(part, foreign, field, losses);
     let loss = match part {
         Part::Image { source: Media::Id(_), .. } | Part::File { source: FileSource::Id(_), .. }
             if foreign =>
@@ -178,4 +191,24 @@ fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> Stri
         | Part::Foreign { .. } => return,
     };
     losses.push(loss);
+}
+
+/// What a part loses beside itself: its sources, and members that another wire gave it.
+fn beside(part: &Part, foreign: bool, field: &dyn Fn() -> String, losses: &mut Vec<Loss>) {
+    let cites = match part {
+        Part::Text { citations, .. } => !citations.is_empty(),
+        Part::File { citations, source, .. } => {
+            *citations && !matches!(source, FileSource::Text(_) | FileSource::Parts(_))
+        }
+        _ => false,
+    };
+    if cites {
+        losses.push(Loss::dropped(format!("{}.citations", field()), "the wire cites no sources in a request"));
+    }
+    if let Part::Text { extra, .. } = part
+        && foreign
+    {
+        let names = extra.keys().map(|name| format!("{}.{name}", field()));
+        losses.extend(names.map(|name| Loss::dropped(name, "another wire's own field")));
+    }
 }

@@ -4,7 +4,7 @@ mod errors;
 mod properties;
 mod replies;
 mod requests;
-mod streams;
+pub(crate) mod streams;
 
 use steelyard_dialect::{Dialect, Outside, ReplyContext, Target};
 

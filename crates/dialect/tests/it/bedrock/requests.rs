@@ -183,11 +183,11 @@ fn parameters_find_their_places_or_are_named() {
         CLAUDE,
         json!({"modalities": ["text", "audio"], "audio": {"voice": "x"}}),
         json!({}),
-        &["Refused modalities"],
+        &["Refused modalities", "Refused audio"],
     );
     check(
         CLAUDE,
-        json!({"seed": 1, "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {}, "store": false, "verbosity": "low", "x_new": 1}),
+        json!({"seed": 1, "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {}, "store": true, "verbosity": "low", "x_new": 1}),
         json!({"seed": null}),
         &[
             "Dropped seed",

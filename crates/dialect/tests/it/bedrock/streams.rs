@@ -75,7 +75,7 @@ fn encoded(events: &[StreamEvent]) -> Bytes {
 }
 
 /// The frames of a stream, readable.
-fn shown(body: &[u8]) -> String {
+pub(crate) fn shown(body: &[u8]) -> String {
     let mut text = String::new();
     let mut frames = Frames::default();
     frames

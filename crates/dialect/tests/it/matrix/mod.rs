@@ -1,0 +1,51 @@
+//! The golden matrix: every field of every wire, to every other wire.
+//!
+//! A row is one field: a small body that is laid over the least request, or a reply or a stream with that one thing in
+//! it. What became of it is told by machine: it went over to the other wire, was read again by that wire's own decoder,
+//! and either means the same, or is named as a loss, or differs for a reason that stands beside the row. Nothing else
+//! passes. `docs/fidelity.md` is this matrix, written down.
+
+mod answers;
+mod meaning;
+mod page;
+mod requests;
+mod rows;
+mod said;
+mod streams;
+
+use steelyard_dialect::Dialect;
+use steelyard_dialect::Target;
+
+/// A wire as the target of a call: with a model, because models take different things on one wire.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wire {
+    pub(crate) dialect: Dialect,
+    /// The models it stands for, in the words of the page.
+    pub(crate) title: &'static str,
+    pub(crate) target: Target<'static>,
+}
+
+/// The wires that requests are written for. Of each, first the one with the models that take the most.
+pub(crate) const WIRES: [Wire; 6] = [
+    wire(Dialect::OpenAiChat, "OpenAI", "gpt-6-sol", false),
+    wire(Dialect::OpenAiChat, "a compatible server", "gpt-oss-120b", true),
+    wire(Dialect::AnthropicMessages, "Claude 4.6", "claude-opus-4-6", false),
+    wire(Dialect::AnthropicMessages, "Claude 5", "claude-sonnet-5-5", false),
+    wire(Dialect::BedrockConverse, "Claude 4.6", "global.anthropic.claude-opus-4-6-v1", false),
+    wire(Dialect::BedrockConverse, "Amazon Nova", "us.amazon.nova-pro-v1:0", false),
+];
+
+/// The dialects that clients and vendors speak.
+pub(crate) const DIALECTS: [Dialect; 3] =
+    [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse];
+
+const fn wire(dialect: Dialect, title: &'static str, model: &'static str, compatible: bool) -> Wire {
+    Wire { dialect, title, target: Target { model, max_output: None, compatible } }
+}
+
+/// Ordered pairs of dialects that differ: who calls, and who answers.
+pub(crate) fn pairs() -> impl Iterator<Item = (Dialect, Dialect)> {
+    DIALECTS.into_iter().flat_map(|client| {
+        DIALECTS.into_iter().filter(move |vendor| *vendor != client).map(move |vendor| (client, vendor))
+    })
+}
