@@ -6,33 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
-use hyper::body::Incoming;
 use opentelemetry::trace::TraceId;
 use steelyard_core::port::LedgerError;
 use steelyard_core::record::{AttemptStatus, Outcome};
-use steelyard_core::{ApiError, ErrorCode, Usage};
-use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, embeddings_usage};
+use steelyard_core::{ApiError, ErrorCode};
+use steelyard_dialect::ChatRequest;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::account::{Account, Passed};
-use crate::answer::{callers_headers, causes, collect, vendor_request_id};
-use crate::call::{Endpoint, Facts, Gateway, Refusal, Reply};
-use crate::feed::{End, Feed, RelayFeed, Step};
+use crate::attempt::{self, Answer, Ready, Sending, Unfit};
+use crate::call::{Facts, Gateway, Refusal, Reply};
 use crate::miss::Miss;
 use crate::offer::Offer;
 use crate::plan::Plan;
-use crate::provider::{Failure, Outgoing, sandbox};
-use crate::relay::{Clocks, Ends, Queue, ReplyBody, StreamBody};
-use crate::spec::TimeoutSpec;
+use crate::provider::Failure;
+use crate::relay::{Ends, ReplyBody, StreamBody};
 use crate::trace::CallTrace;
-use crate::translate::{self, TranslateFeed};
 
-/// A whole answer larger than this is taken for a defect of the vendor's.
-const MAX_REPLY: usize = 256 << 20;
-/// Of an error's body, so much is read.
-const MAX_ERROR: usize = 1 << 20;
 /// A vendor's wish to wait is waited out only up to here; beyond it the caller is told.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Attempts of one call, over all rounds.
@@ -54,52 +44,6 @@ pub(crate) struct Dispatch<'a> {
     /// Set when the client has left and the answer is only read for the bill.
     left: Arc<AtomicBool>,
     _in_flight: TaskTrackerToken,
-}
-
-/// What an attempt brought.
-enum Answer {
-    Whole {
-        headers: HeaderMap,
-        body: Bytes,
-        passed: Passed,
-        losses: Vec<String>,
-    },
-    Stream {
-        headers: HeaderMap,
-        losses: Vec<String>,
-        feed: Feed,
-        first: Queue,
-        end: Option<End>,
-        clocks: Clocks,
-    },
-}
-
-/// What is to be done for an attempt.
-enum Ready {
-    /// Nothing more: this process has the answer.
-    Answered(Box<Answer>),
-    /// It is sent to a vendor.
-    ToSend(Sending),
-}
-
-/// A request for a vendor.
-struct Sending {
-    /// The vendor's wire.
-    wire: Dialect,
-    body: Bytes,
-    losses: Vec<String>,
-    /// The client's own headers of the wire, or those that its request came to.
-    headers: HeaderMap,
-    /// For an answer that is written anew in the client's wire; none where it is relayed.
-    translated: Option<ReplyContext>,
-}
-
-/// Why nothing is sent to a target.
-enum Unfit {
-    /// The call is wrong, whichever the target.
-    Call(ApiError),
-    /// This target cannot express it.
-    Target(ApiError),
 }
 
 impl<'a> Dispatch<'a> {
@@ -149,7 +93,7 @@ impl<'a> Dispatch<'a> {
                     continue;
                 }
                 // What cannot be asked of this target is refused before anything is recorded.
-                let ready = match self.ready(offer) {
+                let ready = match attempt::prepare(&self.plan, &mut self.request, offer) {
                     Ok(ready) => ready,
                     Err(Unfit::Call(error)) => {
                         return Err(self.refuse(Some((Arc::clone(offer), Miss::Refused(error)))).await);
@@ -166,7 +110,7 @@ impl<'a> Dispatch<'a> {
                 }
                 let answered = match ready {
                     Ready::Answered(answer) => Ok(*answer),
-                    Ready::ToSend(sending) => self.attempt(offer, sending).await,
+                    Ready::ToSend(sending) => self.send(offer, *sending).await,
                 };
                 match answered {
                     Ok(answer) => return self.deliver(offer, answer).await,
@@ -185,48 +129,6 @@ impl<'a> Dispatch<'a> {
             }
         }
         Err(self.refuse(last.or(unfit)).await)
-    }
-
-    /// What is to be sent to a target, or what this process answers itself.
-    fn ready(&mut self, offer: &Offer) -> Result<Ready, Unfit> {
-        let provider = &offer.channel.provider;
-        if !provider.serves(self.plan.endpoint) && self.plan.endpoint == Endpoint::CountTokens {
-            // The vendor has no such question, so the answer is an estimate; that it is one is said as a loss.
-            let answer = sandbox::count_tokens_here(&self.plan).map_err(Unfit::Call)?;
-            return Ok(Ready::Answered(Box::new(here(answer, vec!["input_tokens".to_owned()], offer))));
-        }
-        if !provider.serves(self.plan.endpoint) {
-            let text = format!(
-                "`{}` does not serve {}: call a model that does",
-                offer.full_name(),
-                self.plan.endpoint.name()
-            );
-            return Err(Unfit::Target(
-                ApiError::new(ErrorCode::UnsupportedEndpoint, text).with_param("model"),
-            ));
-        }
-        let Some(wire) = provider.wire() else {
-            return self.answer_here(offer).map(|answer| Ready::Answered(Box::new(answer)));
-        };
-        if self.plan.endpoint != Endpoint::Chat || wire == self.plan.dialect {
-            let body = self.plan.relay_body(&offer.upstream_model);
-            let headers = self.plan.address.headers.clone();
-            return Ok(Ready::ToSend(Sending { wire, body, losses: Vec::new(), headers, translated: None }));
-        }
-        let request = match &self.request {
-            Some(request) => request,
-            None => self.request.insert(self.plan.decode().map_err(Unfit::Call)?),
-        };
-        let target = Target {
-            model: &offer.upstream_model,
-            max_output: offer.max_output,
-            compatible: provider.is_compatible(),
-        };
-        let (body, losses) = wire.encode_request(request, &target);
-        let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
-        let translated = Some(self.plan.reply_context(request.include_usage));
-        let headers = wire.request_headers(request);
-        Ok(Ready::ToSend(Sending { wire, body, losses, headers, translated }))
     }
 
     /// Makes the next attempt durable.
@@ -249,155 +151,12 @@ impl<'a> Dispatch<'a> {
         self.account.as_mut().expect("an attempt is made on an open account")
     }
 
-    async fn attempt(&mut self, offer: &Arc<Offer>, mut sending: Sending) -> Result<Answer, Miss> {
-        let provider = &offer.channel.provider;
+    async fn send(&mut self, offer: &Offer, sending: Sending) -> Result<Answer, Miss> {
         let sent = Instant::now();
-        let outgoing = Outgoing {
-            endpoint: self.plan.endpoint,
-            model: &offer.upstream_model,
-            stream: self.plan.stream,
-            headers: &sending.headers,
-            body: std::mem::take(&mut sending.body),
-        };
-        let prepared = provider.prepare(outgoing, self.gateway.clock.now()).await;
-        let (mut request, client) = prepared.map_err(Miss::Unreachable)?;
-        self.account().trace().sending(&mut request);
-        let limits = *offer.channel.timeouts();
-        let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
-        let response = match waiting.await {
-            Err(_) => Err(Miss::Timeout("first_byte", limits.first_byte.0)),
-            Ok(Err(error)) if error.is_connect() => Err(Miss::Unreachable(causes(&error))),
-            Ok(Err(error)) => {
-                let why = causes(&error);
-                Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Box::default() })
-            }
-            Ok(Ok(response)) => Ok(response),
-        };
-        let result = match response {
-            Ok(response) => self.read(offer, response, sent, sending).await,
-            Err(miss) => Err(miss),
-        };
+        let account = self.account.as_mut().expect("an attempt is made on an open account");
+        let answered = sending.send(&self.plan, offer, account, self.gateway.clock.now()).await;
         self.upstream += sent.elapsed();
-        result
-    }
-
-    /// Reads an upstream's answer: all of it, or until its first bytes when it is a stream.
-    async fn read(
-        &mut self,
-        offer: &Offer,
-        response: http::Response<Incoming>,
-        sent: Instant,
-        sending: Sending,
-    ) -> Result<Answer, Miss> {
-        let (head, body) = response.into_parts();
-        let attempt = self.account().attempt();
-        attempt.http_status = Some(head.status.as_u16());
-        attempt.vendor_request_id = vendor_request_id(&head.headers);
-        let limits = *offer.channel.timeouts();
-        if !head.status.is_success() {
-            // A vendor's error counts as one even if its body does not come through.
-            let body = collect(body, MAX_ERROR, sent, &limits).await.unwrap_or_default();
-            let failure = offer.channel.provider.classify(head.status, &head.headers, &body);
-            let fault = sending.wire.vendor_fault(&head.headers, &body);
-            return Err(Miss::Status { failure, status: head.status, fault, body, wire: sending.wire });
-        }
-        metrics::histogram!("steelyard_upstream_first_byte_seconds").record(sent.elapsed().as_secs_f64());
-        if self.plan.stream {
-            return self.read_stream_head(head, body, sent, &limits, sending).await;
-        }
-        let body = collect(body, MAX_REPLY, sent, &limits).await?;
-        let garbage = |why: String| Miss::Broken {
-            code: ErrorCode::UpstreamGarbage,
-            why,
-            passed: Box::new(Passed { content_bytes: body.len() as u64, ..Passed::default() }),
-        };
-        let Sending { wire, losses, translated, .. } = sending;
-        let Some(mut context) = translated else {
-            let facts = match self.plan.endpoint {
-                Endpoint::Chat => wire.usage_of_reply(&body),
-                Endpoint::Embeddings => embeddings_usage(&body),
-                Endpoint::CountTokens => Ok(ReplyFacts { usage: Some(Usage::ZERO), ..ReplyFacts::default() }),
-            };
-            let facts = facts.map_err(|error| garbage(error.to_string()))?;
-            let passed = Passed {
-                usage: facts.usage,
-                tier: facts.service_tier,
-                model: facts.model,
-                content_bytes: facts.content_bytes,
-                ..Passed::default()
-            };
-            return Ok(Answer::Whole { headers: callers_headers(&head.headers), body, passed, losses });
-        };
-        let response = wire.decode_response(&body).map_err(|error| garbage(error.to_string()))?;
-        context.elapsed_ms = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let passed = translate::passed(&response);
-        let body = self.plan.dialect.encode_response(&response, &context);
-        Ok(Answer::Whole { headers: HeaderMap::new(), body, passed, losses })
-    }
-
-    /// Waits for the first bytes of a stream: until they have gone out, another target can still take over.
-    async fn read_stream_head(
-        &mut self,
-        head: http::response::Parts,
-        body: Incoming,
-        sent: Instant,
-        limits: &TimeoutSpec,
-        sending: Sending,
-    ) -> Result<Answer, Miss> {
-        let Sending { wire, losses, translated, .. } = sending;
-        let is_events = head
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.trim_start().starts_with(wire.stream_type()));
-        if !is_events {
-            let why =
-                format!("a stream was asked for, but the vendor's answer is not {}", wire.stream_type());
-            return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Box::default() });
-        }
-        let (mut feed, headers) = match translated {
-            None => {
-                let tap = wire.tap(self.plan.hides_usage());
-                (Feed::Relay(Box::new(RelayFeed::new(body, tap))), callers_headers(&head.headers))
-            }
-            Some(context) => {
-                let feed = TranslateFeed::new(body, wire, self.plan.dialect, context, sent);
-                (Feed::Translate(Box::new(feed)), HeaderMap::new())
-            }
-        };
-        let mut first = Queue::new();
-        let step = tokio::time::timeout(limits.first_byte.0.saturating_sub(sent.elapsed()), async {
-            loop {
-                match std::future::poll_fn(|cx| feed.poll(cx, &mut first)).await {
-                    Step::More if first.is_empty() => {}
-                    step => return step,
-                }
-            }
-        });
-        let end = match step.await {
-            Err(_) => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
-            Ok(Step::More) => None,
-            Ok(Step::Over(end)) => Some(end),
-        };
-        let broken = |code, why: String| Miss::Broken { code, why, passed: Box::new(feed.passed()) };
-        if let Some(why) = feed.vendor_error() {
-            return Err(broken(ErrorCode::UpstreamFailed, why));
-        }
-        match end {
-            Some(End::Cut(why)) if first.is_empty() => Err(broken(ErrorCode::UpstreamCut, why)),
-            Some(End::Garbage(error)) => Err(broken(ErrorCode::UpstreamGarbage, error.to_string())),
-            end => {
-                let clocks = Clocks::new(sent, limits);
-                Ok(Answer::Stream { headers, losses, feed, first, end, clocks })
-            }
-        }
-    }
-
-    /// The stand-in model answers in this process.
-    fn answer_here(&self, offer: &Offer) -> Result<Answer, Unfit> {
-        let (answer, losses) = sandbox::answer(&self.plan).map_err(Unfit::Call)?;
-        let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
-        Ok(here(answer, losses, offer))
+        answered
     }
 
     /// Notes a failed attempt in the account and in the offer's health. Whether the target is out for this call: it
@@ -439,6 +198,11 @@ impl<'a> Dispatch<'a> {
             }
             Miss::Refused(_) => {
                 account.attempt_free(AttemptStatus::HttpError);
+                true
+            }
+            // As where a vendor refuses them: rest does not mend it.
+            Miss::NoCredentials(_) => {
+                account.attempt_free(AttemptStatus::ConnectError);
                 true
             }
         }
@@ -550,23 +314,6 @@ impl<'a> Dispatch<'a> {
         let error = unrecorded(error);
         self.trace.refused(&error);
         Box::new(Refusal { error, facts, vendor: None })
-    }
-}
-
-/// An answer of this process.
-fn here(answer: sandbox::Answer, losses: Vec<String>, offer: &Offer) -> Answer {
-    match answer {
-        sandbox::Answer::Whole { body, passed } => {
-            Answer::Whole { headers: HeaderMap::new(), body, passed, losses }
-        }
-        sandbox::Answer::Stream(stream) => Answer::Stream {
-            headers: HeaderMap::new(),
-            losses,
-            feed: Feed::Sandbox(Box::new(stream)),
-            first: Queue::new(),
-            end: None,
-            clocks: Clocks::new(Instant::now(), offer.channel.timeouts()),
-        },
     }
 }
 

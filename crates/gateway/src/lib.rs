@@ -8,6 +8,7 @@
 
 mod account;
 mod answer;
+mod attempt;
 pub mod call;
 mod client;
 mod dispatch;

@@ -15,8 +15,16 @@ use crate::provider::Failure;
 pub(crate) enum Miss {
     /// Nothing was sent.
     Unreachable(String),
+    /// Nothing could be sent: the channel's credentials are not to be had.
+    NoCredentials(String),
     /// The vendor refused.
-    Status { failure: Failure, status: StatusCode, fault: Option<UpstreamFault>, body: Bytes, wire: Dialect },
+    Status {
+        failure: Failure,
+        status: StatusCode,
+        fault: Option<Box<UpstreamFault>>,
+        body: Bytes,
+        wire: Dialect,
+    },
     /// The vendor went silent after the request was sent.
     Timeout(&'static str, Duration),
     /// The answer broke off or makes no sense.
@@ -43,6 +51,7 @@ impl Miss {
             } if *wire == client => Some((*status, body.clone())),
             Self::Status { .. }
             | Self::Unreachable(_)
+            | Self::NoCredentials(_)
             | Self::Timeout(..)
             | Self::Broken { .. }
             | Self::Refused(_) => None,
@@ -55,6 +64,12 @@ impl Miss {
             Self::Unreachable(why) => {
                 ApiError::new(ErrorCode::UpstreamUnreachable, format!("no connection to {at}"))
                     .with_source(why)
+            }
+            Self::NoCredentials(why) => {
+                let text = format!(
+                    "{at} has no credentials to call its vendor with; this is for whoever runs Steelyard to mend"
+                );
+                ApiError::new(ErrorCode::UpstreamCredentials, text).with_source(why)
             }
             Self::Timeout(limit, after) => ApiError::new(
                 ErrorCode::UpstreamTimeout,
@@ -109,6 +124,7 @@ impl Miss {
             Self::Status { failure: Failure::Passing(wait) | Failure::RateLimited(wait), .. } => *wait,
             Self::Status { .. }
             | Self::Unreachable(_)
+            | Self::NoCredentials(_)
             | Self::Timeout(..)
             | Self::Broken { .. }
             | Self::Refused(_) => None,
@@ -117,7 +133,7 @@ impl Miss {
 }
 
 /// The vendor's refusal in its own words, for a caller who does not speak its wire.
-fn refused(at: &str, status: StatusCode, fault: Option<UpstreamFault>) -> ApiError {
+fn refused(at: &str, status: StatusCode, fault: Option<Box<UpstreamFault>>) -> ApiError {
     let Some(fault) = fault else {
         let text = format!("{at} refuses the request with status {status}");
         return ApiError::new(ErrorCode::UpstreamRefused, text);
