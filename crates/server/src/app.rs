@@ -14,7 +14,7 @@ use steelyard_gateway::Gateway;
 use crate::auth::SigningKeys;
 use crate::control::Control;
 use crate::drain::Drain;
-use crate::{api, dialect, health};
+use crate::{api, dialect, health, scrape};
 
 /// Limits on what a client may send.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ impl App {
             .nest("/api/v1", api::router(&self))
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))
-            .route("/metrics", get(health::metrics))
+            .route("/metrics", get(scrape::scrape))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
             // Bodies are limited where they are read: by `server.max_body`.

@@ -15,10 +15,11 @@ pub mod drain;
 mod health;
 mod linger;
 pub mod listen;
+mod scrape;
 pub mod tls;
 
 pub use app::{App, Limits};
 pub use auth::SigningKeys;
 pub use control::Control;
 pub use drain::Drain;
-pub use health::install_recorder;
+pub use scrape::install_recorder;

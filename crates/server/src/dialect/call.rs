@@ -175,6 +175,8 @@ pub(crate) fn error_response(dialect: Dialect, error: &ApiError, id: RequestId) 
 }
 
 fn add_error_headers(headers: &mut HeaderMap, dialect: Dialect, id: RequestId, error: &ApiError) {
+    metrics::counter!("steelyard_errors_total", "dialect" => dialect.name(), "code" => error.code.code())
+        .increment(1);
     if let Some((name, value)) = dialect.error_header(error) {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }

@@ -59,9 +59,25 @@ async fn health_readiness_and_metrics() {
     let within = metrics.sum_where("steelyard_overhead_seconds_bucket", "le=\"0.25\"");
     assert_eq!(within, Some(6.0), "the overhead is Steelyard's own time: {}", metrics.text());
     assert_eq!(metrics.sum("steelyard_upstream_first_byte_seconds_count"), Some(6.0));
-    for line in metrics.text().lines().filter(|line| line.starts_with("# TYPE")) {
-        assert!(line.split(' ').count() == 4, "{line}");
+    stranger.chat(&ask("smart")).await;
+    let metrics = app.server.metrics().await;
+    assert_eq!(
+        metrics.sum_where("steelyard_errors_total", "code=\"SY0101\""),
+        Some(1.0),
+        "{}",
+        metrics.text()
+    );
+    let operations = include_str!("../../../../docs/operations.md");
+    let types: Vec<_> = metrics.text().lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    for line in &types {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let described = format!("# HELP {name} ");
+        assert!(metrics.text().contains(&described), "{name} is not described: add it to METRICS");
+        let documented = operations.contains(&format!("| `{name}` | {kind} |"));
+        assert!(documented, "docs/operations.md does not name the {kind} {name}");
     }
+    // Failures are exported once there is one.
+    assert_eq!(types.len(), 10, "{types:?}");
 }
 
 #[tokio::test]

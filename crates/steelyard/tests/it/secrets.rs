@@ -27,7 +27,11 @@ async fn a_channel_waits_for_its_secret_and_takes_a_new_one_at_once(store: Store
     // It serves everything else, and says what is missing.
     assert_eq!(client.chat(&ask("sandbox")).await.status, 200);
     let locked = client.chat(&ask("smart")).await;
-    assert_eq!(locked.status, 502, "{locked:?}");
+    assert_eq!(
+        (locked.status, locked.json()["error"]["steelyard"]["code"].as_str()),
+        (502, Some("SY0303")),
+        "{locked:?}"
+    );
     assert!(!locked.text().contains("vault:"), "callers do not learn where secrets are: {locked:?}");
     assert!(
         server
