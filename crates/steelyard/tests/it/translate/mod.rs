@@ -71,6 +71,11 @@ pub(crate) async fn world() -> World {
 }
 
 pub(crate) async fn world_with(change: impl FnOnce(Config) -> Config) -> World {
+    world_of("", change).await
+}
+
+/// With further lines for each channel.
+pub(crate) async fn world_of(lines: &str, change: impl FnOnce(Config) -> Config) -> World {
     let vendors = [
         Upstream::speaking(Wire::OpenAi).await,
         Upstream::speaking(Wire::Anthropic).await,
@@ -81,7 +86,7 @@ pub(crate) async fn world_with(change: impl FnOnce(Config) -> Config) -> World {
         let name = route(vendor.wire()).trim_start_matches("to-");
         let more = "cache_read = \"0.10\"\ncache_write_5m = \"1.25\"\ncache_write_1h = \"2.00\"";
         config = config
-            .channel(name, vendor, "models = [\"m\"]")
+            .channel(name, vendor, &format!("models = [\"m\"]\n{lines}"))
             .price(name, "m", "1.00", "2.00", more)
             .route(route(vendor.wire()), &[&format!("{name}/m")], "retries = 0");
     }

@@ -313,7 +313,9 @@ async fn a_loss_is_named_or_in_strict_mode_refused() {
         }
     }
     let strict = Pair { client: Wire::OpenAi, vendor: Wire::Anthropic, mode: Mode::Whole };
-    let answer = world.ask_with(strict, &hi(Wire::OpenAi), &[("x-steelyard-strict", "true")]).await;
+    let mut plain = hi(Wire::OpenAi);
+    plain["max_tokens"] = json!(9);
+    let answer = world.ask_with(strict, &plain, &[("x-steelyard-strict", "true")]).await;
     assert_eq!(answer.status, 200, "nothing is lost of a plain request: {}", answer.text());
 }
 
