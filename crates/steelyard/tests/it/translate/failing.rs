@@ -309,7 +309,7 @@ async fn another_target_on_another_wire_takes_over() {
             let cases: [(&str, Wire, Reply, Wire, bool); 4] = [
                 ("anthropic-first", Wire::Anthropic, status(529).into(), Wire::OpenAi, true),
                 ("anthropic-first", Wire::Anthropic, fault::close_before_head(), Wire::OpenAi, false),
-                ("bedrock-first", Wire::Bedrock, status(429).into(), Wire::Anthropic, true),
+                ("bedrock-first", Wire::Bedrock, status(424).into(), Wire::Anthropic, true),
                 ("bedrock-first", Wire::Bedrock, status(403).into(), Wire::Anthropic, true),
             ];
             for (route, first, reply, second, free) in cases {
