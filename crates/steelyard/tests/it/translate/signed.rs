@@ -161,6 +161,8 @@ async fn a_signature_counts_on_every_path_and_every_method() {
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
     for path in [
+        "/v1/models",
+        "/v1/models/to-openai",
         "/foundation-models",
         "/foundation-models?byOutputModality=TEXT&byInferenceType=ON_DEMAND",
         "/foundation-models/to-openai",
@@ -230,7 +232,7 @@ async fn whoever_has_not_the_secret_is_refused() {
     refused(&send(&client, Method::POST, PATH, gone, &body).await, mismatch.0, "x-amz-user-agent");
     let cut = changed("authorization", "SignedHeaders=", "Signed=");
     let answer = send(&client, Method::POST, PATH, cut, &body).await;
-    refused(&answer, "IncompleteSignatureException", "SignedHeaders");
+    refused(&answer, "IncompleteSignatureException", "`Signed`");
 
     for wire in Wire::ALL {
         assert_eq!(world.vendor(wire).count(), 0, "a request of a stranger went upstream");
