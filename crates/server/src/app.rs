@@ -44,16 +44,20 @@ pub struct App {
 impl App {
     /// The table of routes. Prefixes serve clients whose base URL needs one.
     pub fn router(self: Arc<Self>) -> Router {
-        let openai = Router::new()
-            .route("/chat/completions", post(dialect::openai::chat))
-            .route("/embeddings", post(dialect::openai::embeddings))
-            .route("/models", get(dialect::openai::models))
-            .route("/models/{*name}", get(dialect::openai::model));
-        let anthropic = Router::new()
-            .route("/messages", post(dialect::anthropic::messages))
-            .route("/messages/count_tokens", post(dialect::anthropic::count_tokens));
         let mut router = Router::new();
         // Without `nest`, which would take the prefix out of the path that a signature covers.
+        for prefix in ["/v1", "/openai/v1", "/anthropic/v1"] {
+            router = router
+                .route(&format!("{prefix}/chat/completions"), post(dialect::openai::chat))
+                .route(&format!("{prefix}/embeddings"), post(dialect::openai::embeddings))
+                .route(&format!("{prefix}/models"), get(dialect::openai::models))
+                .route(&format!("{prefix}/models/{{*name}}"), get(dialect::openai::model));
+        }
+        for prefix in ["/v1", "/anthropic/v1"] {
+            router = router
+                .route(&format!("{prefix}/messages"), post(dialect::anthropic::messages))
+                .route(&format!("{prefix}/messages/count_tokens"), post(dialect::anthropic::count_tokens));
+        }
         for prefix in ["", "/bedrock"] {
             router = router
                 .route(&format!("{prefix}/model/{{*rest}}"), post(dialect::bedrock::model))
@@ -69,9 +73,6 @@ impl App {
                 );
         }
         router
-            .nest("/v1", openai.clone().merge(anthropic.clone()))
-            .nest("/openai/v1", openai.clone())
-            .nest("/anthropic/v1", openai.merge(anthropic))
             .nest("/api/v1", api::router(&self))
             .route("/healthz", get(health::healthz))
             .route("/readyz", get(health::readyz))

@@ -2,6 +2,7 @@
 //! break off, hang and talk nonsense at any byte.
 
 pub mod chat;
+mod check;
 pub mod embeddings;
 pub mod fault;
 pub mod frames;
@@ -122,7 +123,8 @@ impl Upstream {
         self.shared.wire
     }
 
-    /// Says what the next request without an answer gets. Calls queue up.
+    /// Says what the next request without an answer gets. Calls queue up. A request that breaks the rules of
+    /// Anthropic's or Bedrock's wire is refused instead, and takes nothing from the queue.
     pub fn next(&self, reply: impl Into<Reply>) {
         self.shared.script().queue.push_back(reply.into());
     }
@@ -220,6 +222,9 @@ impl Shared {
     }
 
     fn reply_to(&self, request: &Request) -> Reply {
+        if let Some(complaint) = check::complaint(request) {
+            return reply::status(400).message(&format!("the scripted vendor refuses: {complaint}")).into();
+        }
         let mut script = self.script();
         if let Some(reply) = script.queue.pop_front() {
             return reply;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::request;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use steelyard_core::{ApiError, ErrorCode};
+use steelyard_core::{ApiError, ErrorCode, RequestId};
 use steelyard_dialect::Dialect;
 use steelyard_gateway::Endpoint;
 use steelyard_gateway::snapshot::Snapshot;
 
 use crate::app::App;
-use crate::auth;
-use crate::dialect::call::{Entrance, add_own_id, error_response, request_id, serve};
+use crate::dialect::call::{Entrance, add_own_id, error_response, serve};
 
 const DIALECT: Dialect = Dialect::AnthropicMessages;
 
@@ -36,11 +36,16 @@ pub(crate) fn is_asked(request: &Request) -> bool {
     request.headers().contains_key("anthropic-version")
 }
 
-/// The models a key may call, page by page.
-pub(crate) fn models(app: &App, request: &Request) -> Response {
-    listed(app, request, |snapshot| {
-        let query: Vec<(String, String)> = request
-            .uri()
+/// The models a key may call, page by page. `known`: whether it is a good one.
+pub(crate) fn models(
+    app: &App,
+    id: RequestId,
+    head: &request::Parts,
+    known: Result<(), ApiError>,
+) -> Response {
+    listed(app, id, known, |snapshot| {
+        let query: Vec<(String, String)> = head
+            .uri
             .query()
             .map(|query| form_urlencoded::parse(query.as_bytes()).into_owned().collect())
             .unwrap_or_default();
@@ -73,8 +78,8 @@ pub(crate) fn models(app: &App, request: &Request) -> Response {
 }
 
 /// One model.
-pub(crate) fn model(app: &App, name: Option<String>, request: &Request) -> Response {
-    listed(app, request, |snapshot| {
+pub(crate) fn model(app: &App, id: RequestId, name: Option<String>, known: Result<(), ApiError>) -> Response {
+    listed(app, id, known, |snapshot| {
         let name = name.filter(|name| snapshot.resolve(name).is_some()).ok_or_else(|| {
             let text = "the model does not exist here: list what there is with GET /v1/models";
             ApiError::new(ErrorCode::UnknownModel, text).with_param("model")
@@ -85,14 +90,11 @@ pub(crate) fn model(app: &App, name: Option<String>, request: &Request) -> Respo
 
 fn listed(
     app: &App,
-    request: &Request,
+    id: RequestId,
+    known: Result<(), ApiError>,
     answer: impl FnOnce(&Snapshot) -> Result<Value, ApiError>,
 ) -> Response {
-    let id = request_id(request);
-    let snapshot = app.gateway.snapshot();
-    let now = app.gateway.clock().now();
-    let known = auth::authenticate(&snapshot, request.headers(), request.uri().query(), now);
-    match known.and_then(|_| answer(&snapshot)) {
+    match known.and_then(|()| answer(&app.gateway.snapshot())) {
         Ok(value) => {
             let mut response = Json(value).into_response();
             add_own_id(response.headers_mut(), DIALECT, id);

@@ -12,9 +12,8 @@ use steelyard_dialect::Dialect;
 use steelyard_gateway::Endpoint;
 
 use crate::app::App;
-use crate::auth;
 use crate::dialect::anthropic;
-use crate::dialect::call::{Entrance, error_response, request_id, serve};
+use crate::dialect::call::{Entrance, authenticate, error_response, request_id, serve};
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
@@ -28,14 +27,15 @@ pub(crate) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 
 /// The models a key may call.
 pub(crate) async fn models(State(app): State<Arc<App>>, request: Request) -> Response {
-    if anthropic::is_asked(&request) {
-        return anthropic::models(&app, &request);
+    let (id, is_anthropics) = (request_id(&request), anthropic::is_asked(&request));
+    let (head, body) = request.into_parts();
+    let known = authenticate(&app, &head, body, app.gateway.clock().now()).await.map(drop);
+    if is_anthropics {
+        return anthropic::models(&app, id, &head, known);
     }
-    let id = request_id(&request);
     let snapshot = app.gateway.snapshot();
-    let now = app.gateway.clock().now();
-    match auth::authenticate(&snapshot, request.headers(), request.uri().query(), now) {
-        Ok(_) => {
+    match known {
+        Ok(()) => {
             let data: Vec<_> = snapshot.listed_names().iter().map(|name| describe(&snapshot, name)).collect();
             Json(json!({ "object": "list", "data": data })).into_response()
         }
@@ -49,15 +49,16 @@ pub(crate) async fn model(
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    if anthropic::is_asked(&request) {
-        return anthropic::model(&app, name.ok().map(|Path(name)| name), &request);
+    let (id, is_anthropics) = (request_id(&request), anthropic::is_asked(&request));
+    let (head, body) = request.into_parts();
+    let known = authenticate(&app, &head, body, app.gateway.clock().now()).await.map(drop);
+    if is_anthropics {
+        return anthropic::model(&app, id, name.ok().map(|Path(name)| name), known);
     }
-    let id = request_id(&request);
-    let snapshot = app.gateway.snapshot();
-    let now = app.gateway.clock().now();
-    if let Err(error) = auth::authenticate(&snapshot, request.headers(), request.uri().query(), now) {
+    if let Err(error) = known {
         return error_response(DIALECT, &error, id);
     }
+    let snapshot = app.gateway.snapshot();
     let Ok(Path(name)) = name else {
         let text = "the model's name in the path is not UTF-8 under its percent-encoding";
         return error_response(

@@ -2,10 +2,26 @@
 
 use std::fmt::Write as _;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::upstream::frames::{event_frame, exception_frame};
-use crate::{Answer, BadFrame, Chat, Client, End, Upstream, Wire, chat, status};
+use crate::{Answer, BadFrame, Chat, Client, End, Frame, Upstream, Wire, chat, status, unframe};
+
+/// The shortest requests that the vendors take.
+fn messages() -> Value {
+    json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] })
+}
+
+fn converse() -> Value {
+    json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] })
+}
+
+/// POST as a client of Anthropic's does.
+async fn post_messages(upstream: &Upstream, path: &str, body: &Value) -> Answer {
+    let client = client(upstream);
+    client.send(client.request(Method::POST, path).header("anthropic-version", "2023-06-01").json(body)).await
+}
 
 fn client(upstream: &Upstream) -> Client {
     Client::new(format!("http://{}", upstream.addr()), Some("k".to_owned()))
@@ -48,21 +64,15 @@ fn named(answer: &Answer) -> Vec<(String, Value)> {
     events.collect()
 }
 
-/// The frames of a stream on Bedrock's wire: the last header's value, the first one's, and the payload.
+/// The frames of a stream on Bedrock's wire: the name and the payload.
 fn framed(answer: &Answer) -> Vec<(String, Value)> {
-    let (mut rest, mut frames) = (&answer.body[..], Vec::new());
-    let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-    while !rest.is_empty() {
-        let (total, headers) = (number(&rest[..4]), number(&rest[4..8]));
-        let first = &rest[12..12 + headers];
-        let name = usize::from(first[0]);
-        let value = number(&first[name + 2..name + 4]);
-        let kind = String::from_utf8_lossy(&first[name + 4..name + 4 + value]).into_owned();
-        let payload = serde_json::from_slice(&rest[12 + headers..total - 4]).expect("JSON");
-        frames.push((kind, payload));
-        rest = &rest[total..];
-    }
-    frames
+    let (frames, left) = unframe(&answer.body);
+    assert_eq!(left, 0, "half a frame is left");
+    let name = |frame: &Frame| {
+        let name = frame.header(":event-type").or_else(|| frame.header(":exception-type"));
+        name.expect("every frame has a name").to_owned()
+    };
+    frames.iter().map(|frame| (name(frame), frame.json())).collect()
 }
 
 #[test]
@@ -83,9 +93,8 @@ async fn anthropics_messages_are_whole_and_streamed() {
     assert_eq!(upstream.base_url(), format!("http://{}", upstream.addr()));
     upstream.on("m", everything());
     let client = client(&upstream);
-    let mut body =
-        json!({ "model": "m", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
-    let whole = client.post("/v1/messages", &body).await;
+    let mut body = messages();
+    let whole = post_messages(&upstream, "/v1/messages", &body).await;
     assert_eq!(whole.header("request-id"), Some("req_vendor_1"));
     let content = json!([
         { "type": "thinking", "thinking": "Let me think.", "signature": "c2ln" },
@@ -106,7 +115,7 @@ async fn anthropics_messages_are_whole_and_streamed() {
     assert_eq!(usage["output_tokens_details"]["thinking_tokens"], 30);
 
     body["stream"] = json!(true);
-    let streamed = client.post("/v1/messages?beta=true", &body).await;
+    let streamed = post_messages(&upstream, "/v1/messages?beta=true", &body).await;
     let events = named(&streamed);
     let names: Vec<_> = events.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names[..4], ["message_start", "content_block_start", "ping", "content_block_delta"]);
@@ -121,7 +130,7 @@ async fn anthropics_messages_are_whole_and_streamed() {
     let (_, last) = &events[events.len() - 2];
     assert_eq!(last["usage"]["output_tokens"], 50);
 
-    let counted = client.post("/v1/messages/count_tokens", &body).await.json();
+    let counted = post_messages(&upstream, "/v1/messages/count_tokens", &body).await.json();
     assert_eq!(counted, json!({ "input_tokens": 100 }));
     let models = client.get("/v1/models").await.json();
     assert_eq!((&models["data"][0]["type"], &models["has_more"]), (&json!("model"), &json!(false)));
@@ -132,7 +141,7 @@ async fn bedrocks_messages_are_whole_and_streamed() {
     let upstream = Upstream::speaking(Wire::Bedrock).await;
     upstream.on("us.x-v1:0", everything());
     let client = client(&upstream);
-    let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] });
+    let body = converse();
     let whole = client.post("/model/us.x-v1%3A0/converse", &body).await.json();
     let content = json!([
         { "reasoningContent": { "reasoningText": { "text": "Let me think.", "signature": "c2ln" } } },
@@ -169,14 +178,14 @@ async fn bedrocks_messages_are_whole_and_streamed() {
 async fn errors_are_in_the_wires_own_shape() {
     let anthropic = Upstream::speaking(Wire::Anthropic).await;
     anthropic.next(status(529).header("retry-after", "7"));
-    let answer = client(&anthropic).post("/v1/messages", &json!({})).await;
+    let answer = post_messages(&anthropic, "/v1/messages", &messages()).await;
     assert_eq!((answer.status, answer.header("retry-after")), (529, Some("7")));
     assert_eq!(answer.json()["error"]["type"], "overloaded_error");
     assert_eq!(answer.json()["request_id"], "req_vendor_1");
 
     let bedrock = Upstream::speaking(Wire::Bedrock).await;
     bedrock.next(status(429).message("slow down"));
-    let answer = client(&bedrock).post("/model/m/converse", &json!({})).await;
+    let answer = client(&bedrock).post("/model/m/converse", &converse()).await;
     assert_eq!((answer.status, answer.header("x-amzn-errortype")), (429, Some("ThrottlingException")));
     assert_eq!(answer.json(), json!({ "message": "slow down" }));
     assert!(answer.header("x-amzn-requestid").is_some());
@@ -187,31 +196,79 @@ async fn errors_are_in_the_wires_own_shape() {
 #[tokio::test]
 async fn streams_break_off_in_the_wires_own_way() {
     let anthropic = Upstream::speaking(Wire::Anthropic).await;
-    let body = json!({ "model": "m", "stream": true });
+    let mut body = messages();
+    body["stream"] = json!(true);
     anthropic.next(chat().text("a").fail("on fire").text("b"));
-    let events = named(&client(&anthropic).post("/v1/messages", &body).await);
+    let events = named(&post_messages(&anthropic, "/v1/messages", &body).await);
     let (name, data) = events.last().unwrap();
     assert_eq!((name.as_str(), &data["error"]["message"]), ("error", &json!("on fire")));
     anthropic.next(chat().text("a").cut(End::Close).text("b"));
-    let answer = client(&anthropic).post("/v1/messages", &body).await;
+    let answer = post_messages(&anthropic, "/v1/messages", &body).await;
     assert!(!answer.complete && answer.text().contains("\"a\"") && !answer.text().contains("\"b\""));
 
     let bedrock = Upstream::speaking(Wire::Bedrock).await;
     let path = "/model/m/converse-stream";
     bedrock.next(chat().text("a").fail("on fire").text("b"));
-    let frames = framed(&client(&bedrock).post(path, &json!({})).await);
+    let frames = framed(&client(&bedrock).post(path, &converse()).await);
     assert_eq!(
         frames.last().unwrap(),
         &("internalServerException".to_owned(), json!({ "message": "on fire" }))
     );
     bedrock.next(chat().text("a").error_after(2, json!({ "throttlingException": { "message": "slow" } })));
-    let frames = framed(&client(&bedrock).post(path, &json!({})).await);
+    let frames = framed(&client(&bedrock).post(path, &converse()).await);
     assert_eq!((frames.len(), frames[2].0.as_str()), (3, "throttlingException"));
     for bad in BadFrame::ALL {
         bedrock.next(chat().text("a").bad_frame(bad).text("b"));
-        let answer = client(&bedrock).post(path, &json!({})).await;
+        let answer = client(&bedrock).post(path, &converse()).await;
         assert!(answer.complete, "{bad:?}");
         let goes_on = matches!(bad, BadFrame::Checksum | BadFrame::Prelude);
         assert_eq!(answer.text().contains("\"b\""), goes_on, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_break_the_wires_rules_are_refused() {
+    let anthropic = Upstream::speaking(Wire::Anthropic).await;
+    let with = |mut body: Value, member: &str, value: Value| {
+        body[member] = value;
+        body
+    };
+    let call = json!({ "role": "assistant", "content": [{ "type": "tool_use", "id": "t", "name": "f", "input": {} }] });
+    let user = json!({ "role": "user", "content": "hi" });
+    for (body, word) in [
+        (with(messages(), "seed", json!(1)), "Extra inputs"),
+        (with(messages(), "max_tokens", Value::Null), "max_tokens"),
+        (with(messages(), "temperature", json!(1.5)), "temperature"),
+        (with(messages(), "messages", json!([call, user])), "first"),
+        (with(messages(), "messages", json!([user, call, user])), "without results"),
+        (with(messages(), "messages", json!([{ "role": "user", "content": " " }])), "blank"),
+        (with(messages(), "tool_choice", json!({ "type": "any" })), "no tools"),
+        (with(messages(), "thinking", json!({ "type": "enabled", "budget_tokens": 2000 })), "exceed"),
+    ] {
+        let answer = post_messages(&anthropic, "/v1/messages", &body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.text().contains(word), "{body}: {}", answer.text());
+    }
+    let bedrock = Upstream::speaking(Wire::Bedrock).await;
+    let user = json!({ "role": "user", "content": [{ "text": "hi" }] });
+    let result = json!({ "role": "user", "content": [{ "toolResult": { "toolUseId": "t", "content": [{ "text": "x" }] } }] });
+    let call = json!({ "role": "assistant", "content": [{ "toolUse": { "toolUseId": "t", "name": "f", "input": {} } }] });
+    for (body, word) in [
+        (json!({ "messages": [user, user] }), "alternate"),
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "text": "a", "image": {} }] }] }),
+            "exactly one",
+        ),
+        (json!({ "messages": [user, call, result] }), "toolConfig"),
+        (with(converse(), "inferenceConfig", json!({ "temperature": 2 })), "temperature"),
+        (with(converse(), "toolConfig", json!({ "tools": [] })), "empty"),
+    ] {
+        let answer = client(&bedrock).post("/model/m/converse", &body).await;
+        assert_eq!(
+            (answer.status, answer.header("x-amzn-errortype")),
+            (400, Some("ValidationException")),
+            "{body}"
+        );
+        assert!(answer.text().contains(word), "{body}: {}", answer.text());
     }
 }
