@@ -1,12 +1,14 @@
-//! A scripted vendor: an HTTP/1.1 server on port 0 that speaks OpenAI's wire byte by byte, so that it can also
+//! A scripted vendor: an HTTP/1.1 server on port 0 that speaks a vendor's wire byte by byte, so that it can also
 //! break off, hang and talk nonsense at any byte.
 
 pub mod chat;
 pub mod embeddings;
 pub mod fault;
+pub mod frames;
 pub mod reply;
 pub mod request;
 pub mod sse;
+pub mod wire;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::patience::eventually;
 use reply::{Reply, Step};
 use request::Request;
+use wire::Wire;
 
 /// A vendor that says what it is told to. Dropping it closes its port.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub struct Upstream {
 
 #[derive(Debug, Default)]
 struct Shared {
+    wire: Wire,
     script: Mutex<Script>,
     requests: Mutex<Vec<Request>>,
     open: AtomicUsize,
@@ -58,11 +62,21 @@ impl Upstream {
         Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
     }
 
+    /// The same on another vendor's wire.
+    pub async fn speaking(wire: Wire) -> Self {
+        Self::speaking_on(wire, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
+    }
+
     /// Starts on a given address; port 0 means a free one.
     pub async fn start_on(addr: SocketAddr) -> Self {
+        Self::speaking_on(Wire::OpenAi, addr).await
+    }
+
+    /// Starts on a vendor's wire and a given address; port 0 means a free one.
+    pub async fn speaking_on(wire: Wire, addr: SocketAddr) -> Self {
         let listener = TcpListener::bind(addr).await.expect("a port of this machine can be bound");
         let addr = listener.local_addr().expect("a bound socket has an address");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { wire, ..Shared::default() });
         let accepting = beside(accept(listener, Arc::clone(&shared)));
         Self { addr, shared, accepting, plugs: Vec::new() }
     }
@@ -100,7 +114,12 @@ impl Upstream {
 
     /// What goes into a channel's `base_url`.
     pub fn base_url(&self) -> String {
-        format!("http://{}/v1", self.addr)
+        format!("http://{}{}", self.addr, self.shared.wire.base_path())
+    }
+
+    /// The wire it speaks.
+    pub fn wire(&self) -> Wire {
+        self.shared.wire
     }
 
     /// Says what the next request without an answer gets. Calls queue up.
@@ -259,7 +278,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
     let mut hang_up = shared.hang_up.subscribe();
     loop {
         let request = tokio::select! {
-            request = request::read(&mut stream, &mut unread) => request,
+            request = request::read(&mut stream, &mut unread, shared.wire) => request,
             _ = hang_up.changed() => None,
         };
         let Some(request) = request else { return };

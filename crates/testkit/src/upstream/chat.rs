@@ -1,30 +1,43 @@
-//! A completion as in OpenAI's API reference ("Chat Completions"), whole or streamed as the request asks.
+//! What a model says and uses, in the wire of the upstream that says it, whole or streamed as the request asks: as in
+//! OpenAI's API reference ("Chat Completions"), Anthropic's ("Messages") and AWS's ("Converse", `ConverseStream`).
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::frames::BadFrame;
 use super::reply::{Gate, Step};
+use super::request::Request;
 use super::sse::{End, Sse, sse};
+use super::wire::Wire;
 
+mod anthropic;
+mod bedrock;
+mod blocks;
 mod render;
 
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
     Reasoning(String),
+    Signature(String),
+    Redacted(String),
     Refusal(String),
     Tool { id: String, name: String, arguments: String },
     Pause(Duration),
     Wait(Gate),
     Comment(String),
     Raw(bytes::Bytes),
+    Bad(BadFrame),
+    Fail(String),
+    Cut(End),
 }
 
 #[derive(Debug, Clone, Default)]
 struct Choice {
     pieces: Vec<Piece>,
     finish: Option<String>,
+    stop_sequence: Option<String>,
 }
 
 /// Where a stream says what was used.
@@ -50,6 +63,7 @@ pub struct Chat {
     completion: u64,
     cached: Option<u64>,
     cache_write: Option<u64>,
+    cache_write_1h: Option<u64>,
     reasoning: Option<u64>,
     report: Report,
     error: Option<(usize, Value)>,
@@ -67,6 +81,7 @@ pub fn chat() -> Chat {
         completion: 5,
         cached: None,
         cache_write: None,
+        cache_write_1h: None,
         reasoning: None,
         report: Report::WhenAsked,
         error: None,
@@ -94,13 +109,26 @@ impl Chat {
         texts.into_iter().fold(self, |chat, text| chat.text(text.as_ref()))
     }
 
-    /// Adds a piece of `reasoning_content`, as several vendors show their models' thoughts.
+    /// Adds a piece of what the model thinks: Anthropic's `thinking`, Bedrock's `reasoningText`, and
+    /// `reasoning_content` on OpenAI's wire, where several vendors show it.
     #[must_use]
     pub fn reasoning_text(self, text: &str) -> Self {
         self.piece(Piece::Reasoning(text.to_owned()))
     }
 
-    /// Adds a refusal.
+    /// Signs the reasoning before it, which it ends. Unknown on OpenAI's wire.
+    #[must_use]
+    pub fn signature(self, signature: &str) -> Self {
+        self.piece(Piece::Signature(signature.to_owned()))
+    }
+
+    /// Adds reasoning that the vendor hides, as base64. Unknown on OpenAI's wire.
+    #[must_use]
+    pub fn redacted(self, data: &str) -> Self {
+        self.piece(Piece::Redacted(data.to_owned()))
+    }
+
+    /// Adds a refusal: a stop reason with its explanation on Anthropic's wire, a filtered text on Bedrock's.
     #[must_use]
     pub fn refusal(self, text: &str) -> Self {
         self.piece(Piece::Refusal(text.to_owned()))
@@ -113,17 +141,26 @@ impl Chat {
         self.piece(Piece::Tool { id: id.to_owned(), name: name.to_owned(), arguments })
     }
 
-    /// Begins a further choice, as `n` asks for.
+    /// Begins a further choice, as `n` asks for; only OpenAI's wire has them.
     #[must_use]
     pub fn choice(mut self) -> Self {
         self.choices.push(Choice::default());
         self
     }
 
-    /// Sets the finish reason of the current choice; otherwise `tool_calls` or `stop`.
+    /// Sets the finish reason of the current choice, in OpenAI's words or the wire's own; otherwise `tool_calls` or
+    /// `stop`.
     #[must_use]
     pub fn finish(mut self, reason: &str) -> Self {
         self.choices.last_mut().expect("there is a choice from the start").finish = Some(reason.to_owned());
+        self
+    }
+
+    /// Ends the current choice because this text came, which only Anthropic's wire and, if asked, Bedrock's tell.
+    #[must_use]
+    pub fn stop_sequence(mut self, text: &str) -> Self {
+        let choice = self.choices.last_mut().expect("there is a choice from the start");
+        choice.stop_sequence = Some(text.to_owned());
         self
     }
 
@@ -151,7 +188,8 @@ impl Chat {
 
 /// What was used.
 impl Chat {
-    /// Prompt tokens (with cached ones) and completion tokens (with reasoning).
+    /// Prompt tokens and completion tokens, with what was cached and with reasoning, as OpenAI counts; wires that
+    /// count otherwise are told so.
     #[must_use]
     pub fn usage(mut self, prompt: u64, completion: u64) -> Self {
         (self.prompt, self.completion) = (prompt, completion);
@@ -165,10 +203,17 @@ impl Chat {
         self
     }
 
-    /// How many of the prompt tokens went into a cache.
+    /// How many of the prompt tokens went into a cache, for five minutes where the wire tells for how long.
     #[must_use]
     pub fn cache_write(mut self, tokens: u64) -> Self {
         self.cache_write = Some(tokens);
+        self
+    }
+
+    /// How many more went into a cache for an hour.
+    #[must_use]
+    pub fn cache_write_1h(mut self, tokens: u64) -> Self {
+        self.cache_write_1h = Some(tokens);
         self
     }
 
@@ -262,7 +307,26 @@ impl Chat {
         self.piece(Piece::Raw(bytes.into()))
     }
 
-    /// Ends the stream without `data: [DONE]`.
+    /// Breaks off here; a whole answer in the middle of its body.
+    #[must_use]
+    pub fn cut(self, end: End) -> Self {
+        self.piece(Piece::Cut(end))
+    }
+
+    /// Fails here with the wire's own error of an engine that broke down, after which nothing comes. A whole answer is
+    /// an error of status 500.
+    #[must_use]
+    pub fn fail(self, message: &str) -> Self {
+        self.piece(Piece::Fail(message.to_owned()))
+    }
+
+    /// Sends a text in a frame that is not in order; only in a stream on Bedrock's wire.
+    #[must_use]
+    pub fn bad_frame(self, bad: BadFrame) -> Self {
+        self.piece(Piece::Bad(bad))
+    }
+
+    /// Ends the stream without `data: [DONE]`, without `message_stop`, or without `messageStop` and what follows it.
     #[must_use]
     pub fn without_done(mut self) -> Self {
         self.done = false;
@@ -276,10 +340,43 @@ impl Chat {
         self
     }
 
-    /// After that many events, sends an error object and ends the stream without `[DONE]`.
+    /// After that many events, sends an error object and ends the stream without its terminal event. On Bedrock's
+    /// wire it has one member, the exception by its name in the service model.
     #[must_use]
     pub fn error_after(mut self, events: usize, error: Value) -> Self {
         self.error = Some((events, error));
         self
+    }
+}
+
+/// As bytes.
+impl Chat {
+    pub(super) fn steps(&self, request: &Request) -> Vec<Step> {
+        match (request.wire, request.wants_stream()) {
+            (Wire::OpenAi, false) => self.whole(request, &self.openai(request)),
+            (Wire::OpenAi, true) => self.streamed(request).steps(request.wire),
+            (Wire::Anthropic, _) if request.bare_path().ends_with("/count_tokens") => {
+                let counted = serde_json::json!({ "input_tokens": self.prompt });
+                super::reply::Reply::json(200, &counted).steps(request)
+            }
+            (Wire::Anthropic, false) => self.whole(request, &self.anthropic(request)),
+            (Wire::Anthropic, true) => self.anthropic_stream(request).steps(request.wire),
+            (Wire::Bedrock, false) => self.whole(request, &self.bedrock(request)),
+            (Wire::Bedrock, true) => self.bedrock_stream(request).steps(request.wire),
+        }
+    }
+
+    /// Prompt tokens that no cache had a part in.
+    fn uncached(&self) -> u64 {
+        let cached = [self.cached, self.cache_write, self.cache_write_1h];
+        self.prompt - cached.into_iter().flatten().sum::<u64>()
+    }
+
+    /// Prompt tokens that went into a cache, for however long.
+    fn written(&self) -> Option<u64> {
+        match (self.cache_write, self.cache_write_1h) {
+            (None, None) => None,
+            (short, long) => Some(short.unwrap_or(0) + long.unwrap_or(0)),
+        }
     }
 }

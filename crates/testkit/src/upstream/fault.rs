@@ -1,6 +1,7 @@
 //! Misdeeds of an upstream that need no completion to go wrong in.
 
 use super::reply::{Reply, Step, head, status};
+use super::wire::Wire;
 
 /// Takes the request and closes the connection.
 pub fn close_before_head() -> Reply {
@@ -19,13 +20,14 @@ pub fn close_in_head() -> Reply {
 
 /// Announces 4096 bytes of JSON, sends a few and closes.
 pub fn close_in_body() -> Reply {
-    let head = head(200, &[("content-type", "application/json"), ("content-length", "4096")]);
+    let head = head(Wire::OpenAi, 200, &[("content-type", "application/json"), ("content-length", "4096")]);
     vec![Step::Write(head), Step::write(r#"{"id":"chatcmpl-1","object":"chat.comp"#), Step::Close].into()
 }
 
 /// Sends `body` in the chunked transfer encoding and closes without the last chunk.
 pub fn unterminated(body: &str) -> Reply {
-    let head = head(200, &[("content-type", "application/json"), ("transfer-encoding", "chunked")]);
+    let head =
+        head(Wire::OpenAi, 200, &[("content-type", "application/json"), ("transfer-encoding", "chunked")]);
     vec![Step::Write(head), Step::write(format!("{:x}\r\n{body}\r\n", body.len())), Step::Close].into()
 }
 
@@ -36,7 +38,7 @@ pub fn hang_before_head() -> Reply {
 
 /// Sends a head and a few bytes of a whole answer, and nothing more.
 pub fn hang_in_body() -> Reply {
-    let head = head(200, &[("content-type", "application/json"), ("content-length", "4096")]);
+    let head = head(Wire::OpenAi, 200, &[("content-type", "application/json"), ("content-length", "4096")]);
     vec![Step::Write(head), Step::write(r#"{"id":"chatcmpl-1","object":"chat.comp"#), Step::Hang].into()
 }
 

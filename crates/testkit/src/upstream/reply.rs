@@ -12,6 +12,7 @@ use super::chat::{Chat, chat};
 use super::embeddings::{Embeddings, embeddings};
 use super::request::Request;
 use super::sse::Sse;
+use super::wire::Wire;
 
 /// One thing to do on the connection.
 #[derive(Debug, Clone)]
@@ -105,12 +106,32 @@ impl Reply {
         status(code).body("application/json", body.to_string()).into()
     }
 
-    pub(super) fn usual(request: &Request) -> Self {
-        let path = request.path.split('?').next().unwrap_or_default();
-        match (request.method.as_str(), path.strip_prefix("/v1").unwrap_or(path)) {
-            ("POST", "/chat/completions") => chat().text("hello").into(),
-            ("POST", "/embeddings") => embeddings().into(),
-            ("GET", "/models") => Self::json(200, &json!({ "object": "list", "data": [] })),
+    /// What an upstream answers that was not told anything.
+    pub fn usual(request: &Request) -> Self {
+        let path = request.bare_path();
+        let path = path.strip_prefix("/v1").unwrap_or(path);
+        match (request.wire, request.method.as_str(), path) {
+            (Wire::OpenAi, "POST", "/chat/completions")
+            | (Wire::Anthropic, "POST", "/messages" | "/messages/count_tokens") => {
+                chat().text("hello").into()
+            }
+            (Wire::OpenAi, "POST", "/embeddings") => embeddings().into(),
+            (Wire::OpenAi, "GET", "/models") => Self::json(200, &json!({ "object": "list", "data": [] })),
+            (Wire::Anthropic, "GET", "/models") => Self::json(
+                200,
+                &json!({
+                    "data": [{ "type": "model", "id": "m", "display_name": "M", "created_at": "2026-01-01T00:00:00Z" }],
+                    "has_more": false,
+                    "first_id": "m",
+                    "last_id": "m",
+                }),
+            ),
+            (Wire::Bedrock, "POST", path)
+                if path.starts_with("/model/")
+                    && (path.ends_with("/converse") || path.ends_with("/converse-stream")) =>
+            {
+                chat().text("hello").into()
+            }
             _ => status(404).into(),
         }
     }
@@ -119,8 +140,8 @@ impl Reply {
         match self {
             Self::Chat(chat) => chat.steps(request),
             Self::Embeddings(embeddings) => embeddings.steps(request),
-            Self::Sse(sse) => sse.steps(),
-            Self::Status(status) => status.steps(),
+            Self::Sse(sse) => sse.steps(request.wire),
+            Self::Status(status) => status.steps(request.wire),
             Self::Steps(steps) => steps.clone(),
             Self::By(answer) => answer(request).steps(request),
         }
@@ -157,7 +178,7 @@ impl From<Vec<Step>> for Reply {
     }
 }
 
-/// A whole answer with a status; OpenAI's error object for that status unless given a body.
+/// A whole answer with a status; the wire's own error for that status unless given a body.
 #[derive(Debug, Clone)]
 pub struct Status {
     code: u16,
@@ -187,7 +208,7 @@ impl Status {
         self
     }
 
-    /// Sets the message of OpenAI's error object.
+    /// Sets the message of the wire's own error.
     #[must_use]
     pub fn message(mut self, message: &str) -> Self {
         self.message = Some(message.to_owned());
@@ -201,17 +222,19 @@ impl Status {
         self
     }
 
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self, wire: Wire) -> Vec<Step> {
         let (content_type, body) = self.body.clone().unwrap_or_else(|| {
             (
                 "application/json".to_owned(),
-                error_object(self.code, self.message.as_deref()).to_string().into(),
+                error_object(wire, self.code, self.message.as_deref()).to_string().into(),
             )
         });
         let length = body.len().to_string();
         let mut headers = vec![("content-type", content_type.as_str()), ("content-length", length.as_str())];
         headers.extend(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let mut bytes = BytesMut::from(&head(self.code, &headers)[..]);
+        let named = wire.error_header(self.code).filter(|_| self.code >= 400);
+        headers.extend(named.filter(|(name, _)| !headers.iter().any(|(header, _)| header == name)));
+        let mut bytes = BytesMut::from(&head(wire, self.code, &headers)[..]);
         bytes.put(body);
         let mut steps = Vec::new();
         if !self.delay.is_zero() {
@@ -222,21 +245,13 @@ impl Status {
     }
 }
 
-/// The error object of OpenAI's API reference ("Error codes").
-pub fn error_object(code: u16, message: Option<&str>) -> Value {
-    let (kind, word) = match code {
-        401 => ("invalid_request_error", json!("invalid_api_key")),
-        404 => ("invalid_request_error", json!("model_not_found")),
-        429 => ("requests", json!("rate_limit_exceeded")),
-        400..=499 => ("invalid_request_error", Value::Null),
-        _ => ("server_error", Value::Null),
-    };
+fn error_object(wire: Wire, code: u16, message: Option<&str>) -> Value {
     let message = message.map_or_else(|| format!("the vendor's own words for {code}"), str::to_owned);
-    json!({ "error": { "message": message, "type": kind, "param": null, "code": word } })
+    wire.error_body(code, &message)
 }
 
-/// A response head, with the date and the request id that vendors send.
-pub(super) fn head(code: u16, headers: &[(&str, &str)]) -> Bytes {
+/// A response head, with the request id that the vendor sends.
+pub(super) fn head(wire: Wire, code: u16, headers: &[(&str, &str)]) -> Bytes {
     let mut text = format!("HTTP/1.1 {code} Scripted\r\n");
     for (name, value) in headers {
         text.push_str(name);
@@ -244,8 +259,11 @@ pub(super) fn head(code: u16, headers: &[(&str, &str)]) -> Bytes {
         text.push_str(value);
         text.push_str("\r\n");
     }
-    if !headers.iter().any(|(name, _)| *name == "x-request-id") {
-        text.push_str("x-request-id: req_vendor_1\r\n");
+    let (id_header, id) = wire.request_id();
+    if !headers.iter().any(|(name, _)| *name == id_header) {
+        for piece in [id_header, ": ", id, "\r\n"] {
+            text.push_str(piece);
+        }
     }
     text.push_str("\r\n");
     text.into()

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::{Buf, Bytes, BytesMut};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use super::wire::Wire;
 
 /// A recorded request.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Without its transfer encoding.
     pub body: Bytes,
+    /// The wire of the upstream that got it.
+    pub wire: Wire,
 }
 
 impl Request {
@@ -36,14 +41,30 @@ impl Request {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The model that the body names.
-    pub fn model(&self) -> Option<String> {
-        self.json().get("model").and_then(Value::as_str).map(str::to_owned)
+    /// The path without its query.
+    pub fn bare_path(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
     }
 
-    /// Whether the body asks for a stream.
+    /// The model that the body names; on Bedrock's wire, the path.
+    pub fn model(&self) -> Option<String> {
+        match self.wire {
+            Wire::OpenAi | Wire::Anthropic => {
+                self.json().get("model").and_then(Value::as_str).map(str::to_owned)
+            }
+            Wire::Bedrock => {
+                let (model, _) = self.bare_path().strip_prefix("/model/")?.rsplit_once('/')?;
+                Some(percent_decode_str(model).decode_utf8_lossy().into_owned())
+            }
+        }
+    }
+
+    /// Whether a stream is asked for.
     pub fn wants_stream(&self) -> bool {
-        self.json()["stream"] == true
+        match self.wire {
+            Wire::OpenAi | Wire::Anthropic => self.json()["stream"] == true,
+            Wire::Bedrock => self.bare_path().ends_with("/converse-stream"),
+        }
     }
 
     /// Whether the body asks for usage in the stream.
@@ -58,7 +79,7 @@ impl Request {
 }
 
 /// Reads one request; none when the connection ends or does not speak HTTP/1.
-pub(super) async fn read(stream: &mut TcpStream, unread: &mut BytesMut) -> Option<Request> {
+pub(super) async fn read(stream: &mut TcpStream, unread: &mut BytesMut, wire: Wire) -> Option<Request> {
     let head_end = loop {
         if let Some(at) = find(unread, b"\r\n\r\n") {
             break at;
@@ -74,7 +95,7 @@ pub(super) async fn read(stream: &mut TcpStream, unread: &mut BytesMut) -> Optio
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let mut request = Request { method, path, headers, body: Bytes::new() };
+    let mut request = Request { method, path, headers, body: Bytes::new(), wire };
 
     if request.header("expect") == Some("100-continue") {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.ok()?;

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 use super::reply::{Gate, Step, head};
+use super::wire::Wire;
 
 /// How a stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +27,14 @@ pub(super) enum Item {
     Bytes(Bytes),
     Pause(Duration),
     Wait(Gate),
+    /// Nothing behind it is sent.
+    End(End),
 }
 
-/// A scripted event stream.
+/// A scripted event stream, of server-sent events or of AWS's frames.
 #[derive(Debug, Clone)]
 pub struct Sse {
+    pub(super) content_type: &'static str,
     pub(super) items: Vec<Item>,
     pub(super) before_head: Vec<Step>,
     pub(super) headers: Vec<(String, String)>,
@@ -41,9 +45,15 @@ pub struct Sse {
     pub(super) cut_after: Option<(usize, End)>,
 }
 
+/// A stream of AWS's frames without a frame; they go in by [`Sse::raw`].
+pub fn frames() -> Sse {
+    Sse { content_type: "application/vnd.amazon.eventstream", ..sse() }
+}
+
 /// A stream without an event.
 pub fn sse() -> Sse {
     Sse {
+        content_type: "text/event-stream; charset=utf-8",
         items: Vec::new(),
         before_head: Vec::new(),
         headers: Vec::new(),
@@ -61,6 +71,13 @@ impl Sse {
     pub fn data(self, data: &str) -> Self {
         let newline = self.newline;
         self.raw(format!("data: {data}{newline}{newline}"))
+    }
+
+    /// Adds an event with a name, as Anthropic's have, and this JSON.
+    #[must_use]
+    pub fn event(self, name: &str, data: &Value) -> Self {
+        let newline = self.newline;
+        self.raw(format!("event: {name}{newline}data: {data}{newline}{newline}"))
     }
 
     /// Adds an event with this JSON.
@@ -117,6 +134,13 @@ impl Sse {
         self
     }
 
+    /// Ends it here, whatever is added behind.
+    #[must_use]
+    pub fn ends_here(mut self, end: End) -> Self {
+        self.items.push(Item::End(end));
+        self
+    }
+
     /// Says how it ends.
     #[must_use]
     pub fn end(mut self, end: End) -> Self {
@@ -134,12 +158,11 @@ impl Sse {
         self
     }
 
-    pub(super) fn steps(&self) -> Vec<Step> {
-        let mut headers =
-            vec![("content-type", "text/event-stream; charset=utf-8"), ("transfer-encoding", "chunked")];
+    pub(super) fn steps(&self, wire: Wire) -> Vec<Step> {
+        let mut headers = vec![("content-type", self.content_type), ("transfer-encoding", "chunked")];
         headers.extend(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let mut steps = self.before_head.clone();
-        steps.push(Step::Write(head(200, &headers)));
+        steps.push(Step::Write(head(wire, 200, &headers)));
 
         let mut end = self.end;
         let mut events = 0;
@@ -168,6 +191,10 @@ impl Sse {
                 }
                 Item::Pause(time) => steps.push(Step::Pause(*time)),
                 Item::Wait(gate) => steps.push(Step::Wait(gate.clone())),
+                Item::End(here) => {
+                    end = *here;
+                    break;
+                }
             }
         }
         steps.push(match end {

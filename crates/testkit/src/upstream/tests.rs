@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::fault;
 use crate::{Client, End, Gate, Upstream, chat, embeddings, sse, status};
 
+mod wires;
+
 fn client(upstream: &Upstream) -> Client {
     Client::new(format!("http://{}", upstream.addr()), Some("k".to_owned()))
 }

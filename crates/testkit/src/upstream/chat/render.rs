@@ -1,4 +1,4 @@
-//! A scripted completion as the bytes of an answer.
+//! A scripted completion on OpenAI's wire, and what whole answers of every wire have in common.
 
 use serde_json::{Value, json};
 
@@ -6,24 +6,21 @@ use super::{Chat, Choice, Piece, Report};
 use crate::upstream::reply::{Reply, Step, status};
 use crate::upstream::request::Request;
 use crate::upstream::sse::{End, Sse};
+use crate::upstream::wire::Wire;
 
 /// `created` of every completion, so that answers can be compared byte by byte.
 const CREATED: i64 = 1_790_000_000;
 
 impl Chat {
-    pub(in crate::upstream) fn steps(&self, request: &Request) -> Vec<Step> {
-        if request.wants_stream() { self.streamed(request).steps() } else { self.whole(request) }
-    }
-
     fn counts(&self, completion: u64) -> Value {
         let mut usage = json!({
             "prompt_tokens": self.prompt,
             "completion_tokens": completion,
             "total_tokens": self.prompt + completion,
         });
-        if self.cached.is_some() || self.cache_write.is_some() {
+        if self.cached.is_some() || self.written().is_some() {
             usage["prompt_tokens_details"] = json!({ "cached_tokens": self.cached.unwrap_or(0) });
-            if let Some(tokens) = self.cache_write {
+            if let Some(tokens) = self.written() {
                 usage["prompt_tokens_details"]["cache_write_tokens"] = json!(tokens);
             }
         }
@@ -48,7 +45,7 @@ impl Chat {
         envelope
     }
 
-    fn whole(&self, request: &Request) -> Vec<Step> {
+    pub(super) fn openai(&self, request: &Request) -> Value {
         let logprobs = request.json()["logprobs"] == true;
         let mut body = self.envelope(request, "chat.completion");
         body["choices"] =
@@ -56,11 +53,22 @@ impl Chat {
         if self.report != Report::Never {
             body["usage"] = self.counts(self.completion);
         }
+        body
+    }
+
+    /// An answer in one piece.
+    pub(super) fn whole(&self, request: &Request, body: &Value) -> Vec<Step> {
         let mut steps = self.stream.before_head.clone();
+        let mut cut = self.stream.cut_after.map(|(_, end)| end);
         for piece in self.choices.iter().flat_map(|choice| &choice.pieces) {
             match piece {
                 Piece::Pause(time) => steps.push(Step::Pause(*time)),
                 Piece::Wait(gate) => steps.push(Step::Wait(gate.clone())),
+                Piece::Cut(end) => cut = Some(*end),
+                Piece::Fail(message) => {
+                    steps.extend(Reply::from(status(500).message(message)).steps(request));
+                    return steps;
+                }
                 _ => {}
             }
         }
@@ -70,7 +78,7 @@ impl Chat {
             answer = answer.header(name, value);
         }
         let mut answer = Reply::from(answer).steps(request);
-        if let (Some((_, end)), Some(Step::Write(bytes))) = (self.stream.cut_after, answer.last_mut()) {
+        if let (Some(end), Some(Step::Write(bytes))) = (cut, answer.last_mut()) {
             bytes.truncate(bytes.len() - body.len() / 2);
             answer.push(match end {
                 End::Whole | End::Close => Step::Close,
@@ -82,7 +90,7 @@ impl Chat {
         steps
     }
 
-    fn streamed(&self, request: &Request) -> Sse {
+    pub(super) fn streamed(&self, request: &Request) -> Sse {
         let asked = request.json();
         let logprobs = asked["logprobs"] == true;
         let usage_asked = request.wants_usage();
@@ -117,6 +125,13 @@ impl Chat {
                     Piece::Wait(gate) => stream = stream.wait(gate),
                     Piece::Comment(text) => stream = stream.comment(text),
                     Piece::Raw(bytes) => stream = stream.raw(bytes.clone()),
+                    Piece::Cut(end) => stream = stream.ends_here(*end),
+                    Piece::Fail(message) => {
+                        return stream.json(&Wire::OpenAi.error_body(500, message));
+                    }
+                    Piece::Bad(bad) => panic!("{bad:?}: OpenAI's wire has no frames"),
+                    // Nobody has a word for them here.
+                    Piece::Signature(_) | Piece::Redacted(_) => {}
                     Piece::Text(_) | Piece::Reasoning(_) | Piece::Refusal(_) | Piece::Tool { .. } => {
                         for (delta, shown) in piece.deltas(&mut tools[index], logprobs) {
                             stream = stream.json(&chunk(delta_choice(index, &delta, &shown, None), false));
@@ -167,7 +182,7 @@ impl Choice {
                 Piece::Tool { id, name, arguments } => tools.push(json!({
                     "id": id, "type": "function", "function": { "name": name, "arguments": arguments },
                 })),
-                Piece::Pause(_) | Piece::Wait(_) | Piece::Comment(_) | Piece::Raw(_) => {}
+                _ => {}
             }
         }
         let or_null = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
@@ -217,7 +232,7 @@ impl Piece {
                     .map(|call| (json!({ "tool_calls": [call] }), Value::Null))
                     .collect()
             }
-            Self::Pause(_) | Self::Wait(_) | Self::Comment(_) | Self::Raw(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 }
