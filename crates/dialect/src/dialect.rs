@@ -1,16 +1,17 @@
 //! The closed set of dialects. Every method is one `match`, so a new dialect is found by compile errors.
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-use steelyard_core::{ApiError, RequestId};
+use http::{HeaderMap, StatusCode};
+use steelyard_core::{ApiError, RequestId, Usage};
 
+use crate::anthropic::Carrier;
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Loss, UpstreamFault, WireError};
 use crate::event::StreamEvent;
 use crate::facts::ReplyFacts;
 use crate::peek::{Outside, Peek};
 use crate::tap::StreamTap;
-use crate::{anthropic, bedrock, openai_chat};
+use crate::{anthropic, bedrock, bedrock_invoke, openai_chat};
 
 /// A wire that clients and vendors speak.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +22,8 @@ pub enum Dialect {
     AnthropicMessages,
     /// Amazon Bedrock's Converse.
     BedrockConverse,
+    /// Amazon Bedrock's `InvokeModel`, with Anthropic's bodies.
+    BedrockInvokeAnthropic,
 }
 
 /// What a reply must say that the vendor's answer does not know: the client's own view of the call.
@@ -56,6 +59,7 @@ impl Dialect {
             Self::OpenAiChat => "openai_chat",
             Self::AnthropicMessages => "anthropic_messages",
             Self::BedrockConverse => "bedrock_converse",
+            Self::BedrockInvokeAnthropic => "bedrock_invoke_anthropic",
         }
     }
 
@@ -67,6 +71,7 @@ impl Dialect {
             Self::OpenAiChat => openai_chat::peek::peek(body),
             Self::AnthropicMessages => anthropic::peek::peek(body, outside),
             Self::BedrockConverse => bedrock::peek::peek(body, outside),
+            Self::BedrockInvokeAnthropic => bedrock_invoke::request::peek(body, outside),
         }
     }
 
@@ -76,6 +81,7 @@ impl Dialect {
             Self::OpenAiChat => openai_chat::request::decode::decode(body),
             Self::AnthropicMessages => anthropic::request::decode::decode(body, outside),
             Self::BedrockConverse => bedrock::request::decode::decode(body, outside),
+            Self::BedrockInvokeAnthropic => bedrock_invoke::request::decode(body, outside),
         }
     }
 
@@ -83,8 +89,9 @@ impl Dialect {
     pub fn encode_request(self, request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
         match self {
             Self::OpenAiChat => openai_chat::request::encode::encode(request, target),
-            Self::AnthropicMessages => anthropic::request::encode::encode(request, target),
+            Self::AnthropicMessages => anthropic::request::encode::encode(request, target, Carrier::Api),
             Self::BedrockConverse => bedrock::request::encode::encode(request, target),
+            Self::BedrockInvokeAnthropic => bedrock_invoke::request::encode(request, target),
         }
     }
 
@@ -94,6 +101,9 @@ impl Dialect {
             Self::OpenAiChat => openai_chat::reply::decode(body),
             Self::AnthropicMessages => anthropic::reply::decode(body),
             Self::BedrockConverse => bedrock::reply::decode(body),
+            Self::BedrockInvokeAnthropic => {
+                anthropic::reply::decode(body).map_err(|error| bedrock_invoke::facts::bedrocks(error, body))
+            }
         }
     }
 
@@ -101,7 +111,9 @@ impl Dialect {
     pub fn encode_response(self, response: &ChatResponse, context: &ReplyContext) -> Bytes {
         match self {
             Self::OpenAiChat => openai_chat::reply::encode(response, context),
-            Self::AnthropicMessages => anthropic::reply::encode(response, context),
+            Self::AnthropicMessages | Self::BedrockInvokeAnthropic => {
+                anthropic::reply::encode(response, context)
+            }
             Self::BedrockConverse => bedrock::reply::encode(response, context),
         }
     }
@@ -112,6 +124,7 @@ impl Dialect {
             Self::OpenAiChat => StreamDecoder::OpenAiChat(Box::default()),
             Self::AnthropicMessages => StreamDecoder::AnthropicMessages(Box::default()),
             Self::BedrockConverse => StreamDecoder::BedrockConverse(Box::default()),
+            Self::BedrockInvokeAnthropic => StreamDecoder::BedrockInvokeAnthropic(Box::default()),
         }
     }
 
@@ -122,7 +135,12 @@ impl Dialect {
                 StreamEncoder::OpenAiChat(Box::new(openai_chat::stream_encode::Encoder::new(context)))
             }
             Self::AnthropicMessages => {
-                StreamEncoder::AnthropicMessages(Box::new(anthropic::stream_encode::Encoder::new(context)))
+                let encoder = anthropic::stream_encode::Encoder::new(context, Carrier::Api);
+                StreamEncoder::Anthropic(Box::new(encoder))
+            }
+            Self::BedrockInvokeAnthropic => {
+                let encoder = anthropic::stream_encode::Encoder::new(context, Carrier::Bedrock);
+                StreamEncoder::Anthropic(Box::new(encoder))
             }
             Self::BedrockConverse => StreamEncoder::BedrockConverse(Box::default()),
         }
@@ -134,8 +152,8 @@ impl Dialect {
         match self {
             Self::OpenAiChat => StreamTap::OpenAiChat(Box::new(openai_chat::tap::Relay::new(hide_usage))),
             Self::AnthropicMessages => StreamTap::AnthropicMessages(Box::new(anthropic::tap::Tap::new())),
-            // Usage is never injected on this wire.
-            Self::BedrockConverse => StreamTap::BedrockConverse(Box::default()),
+            // Usage is never injected on these wires.
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => StreamTap::Bedrock(Box::default()),
         }
     }
 
@@ -145,6 +163,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => format!("chatcmpl-{id}"),
             Self::AnthropicMessages => format!("msg_{id}"),
+            Self::BedrockInvokeAnthropic => format!("msg_bdrk_{id}"),
             Self::BedrockConverse => String::new(),
         }
     }
@@ -152,7 +171,7 @@ impl Dialect {
     /// The headers of a request that belong to the wire and go on to a vendor that speaks it.
     pub const fn own_headers(self) -> &'static [&'static str] {
         match self {
-            Self::OpenAiChat | Self::BedrockConverse => &[],
+            Self::OpenAiChat | Self::BedrockConverse | Self::BedrockInvokeAnthropic => &[],
             Self::AnthropicMessages => &["anthropic-version", "anthropic-beta"],
         }
     }
@@ -162,7 +181,7 @@ impl Dialect {
     pub const fn event_end(self) -> Option<&'static [u8]> {
         match self {
             Self::OpenAiChat | Self::AnthropicMessages => Some(b"\n\n"),
-            Self::BedrockConverse => None,
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => None,
         }
     }
 
@@ -170,7 +189,7 @@ impl Dialect {
     pub const fn stream_type(self) -> &'static str {
         match self {
             Self::OpenAiChat | Self::AnthropicMessages => "text/event-stream",
-            Self::BedrockConverse => "application/vnd.amazon.eventstream",
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => "application/vnd.amazon.eventstream",
         }
     }
 
@@ -181,6 +200,7 @@ impl Dialect {
             Self::OpenAiChat => openai_chat::facts::of_reply(body),
             Self::AnthropicMessages => anthropic::facts::of_reply(body),
             Self::BedrockConverse => bedrock::facts::of_reply(body),
+            Self::BedrockInvokeAnthropic => bedrock_invoke::facts::of_reply(body),
         }
     }
 
@@ -189,7 +209,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => openai_chat::error::body(error, request_id),
             Self::AnthropicMessages => anthropic::error::body(error, request_id),
-            Self::BedrockConverse => bedrock::error::body(error, request_id),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::error::body(error, request_id),
         }
     }
 
@@ -197,7 +217,15 @@ impl Dialect {
     pub fn error_header(self, error: &ApiError) -> Option<(&'static str, &'static str)> {
         match self {
             Self::OpenAiChat | Self::AnthropicMessages => None,
-            Self::BedrockConverse => Some(bedrock::error::header(error)),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => Some(bedrock::error::header(error)),
+        }
+    }
+
+    /// What the head of a whole answer says of it, besides the body. `elapsed_ms`: how long the vendor took.
+    pub fn reply_headers(self, used: &Usage, elapsed_ms: u64) -> HeaderMap {
+        match self {
+            Self::OpenAiChat | Self::AnthropicMessages | Self::BedrockConverse => HeaderMap::new(),
+            Self::BedrockInvokeAnthropic => bedrock_invoke::facts::headers(used, elapsed_ms),
         }
     }
 
@@ -206,7 +234,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => openai_chat::facts::fault_of_body(body),
             Self::AnthropicMessages => anthropic::facts::fault_of_body(body),
-            Self::BedrockConverse => bedrock::facts::fault(body),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::facts::fault(body),
         }
     }
 
@@ -215,7 +243,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => Some(b": keep-alive\n\n"),
             Self::AnthropicMessages => Some(b"event: ping\ndata: {\"type\":\"ping\"}\n\n"),
-            Self::BedrockConverse => None,
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => None,
         }
     }
 
@@ -224,7 +252,9 @@ impl Dialect {
         match self {
             Self::OpenAiChat => openai_chat::error::vendor_body(vendor, error, request_id),
             Self::AnthropicMessages => anthropic::error::vendor_body(vendor, error, request_id),
-            Self::BedrockConverse => bedrock::error::vendor_body(vendor, error, request_id),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => {
+                bedrock::error::vendor_body(vendor, error, request_id)
+            }
         }
     }
 
@@ -233,7 +263,7 @@ impl Dialect {
         match self {
             Self::OpenAiChat => openai_chat::error::event(error, request_id),
             Self::AnthropicMessages => anthropic::error::event(error, request_id),
-            Self::BedrockConverse => bedrock::error::event(error, request_id),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::error::event(error, request_id),
         }
     }
 }
@@ -247,6 +277,8 @@ pub enum StreamDecoder {
     AnthropicMessages(Box<anthropic::stream_decode::Decoder>),
     /// Amazon Bedrock's `ConverseStream`.
     BedrockConverse(Box<bedrock::stream_decode::Decoder>),
+    /// Amazon Bedrock's `InvokeModelWithResponseStream`.
+    BedrockInvokeAnthropic(Box<bedrock_invoke::stream::Decoder>),
 }
 
 impl StreamDecoder {
@@ -256,6 +288,7 @@ impl StreamDecoder {
             Self::OpenAiChat(decoder) => decoder.push(bytes, out),
             Self::AnthropicMessages(decoder) => decoder.push(bytes, out),
             Self::BedrockConverse(decoder) => decoder.push(bytes, out),
+            Self::BedrockInvokeAnthropic(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -265,6 +298,7 @@ impl StreamDecoder {
             Self::OpenAiChat(decoder) => decoder.is_done(),
             Self::AnthropicMessages(decoder) => decoder.is_done(),
             Self::BedrockConverse(decoder) => decoder.is_done(),
+            Self::BedrockInvokeAnthropic(decoder) => decoder.is_done(),
         }
     }
 
@@ -275,6 +309,7 @@ impl StreamDecoder {
             Self::OpenAiChat(decoder) => decoder.finish(out),
             Self::AnthropicMessages(decoder) => decoder.finish(out),
             Self::BedrockConverse(decoder) => decoder.finish(out),
+            Self::BedrockInvokeAnthropic(decoder) => decoder.finish(out),
         }
     }
 }
@@ -284,8 +319,8 @@ impl StreamDecoder {
 pub enum StreamEncoder {
     /// OpenAI Chat Completions.
     OpenAiChat(Box<openai_chat::stream_encode::Encoder>),
-    /// Anthropic Messages.
-    AnthropicMessages(Box<anthropic::stream_encode::Encoder>),
+    /// Anthropic's events, as its API or Bedrock carries them.
+    Anthropic(Box<anthropic::stream_encode::Encoder>),
     /// Amazon Bedrock's `ConverseStream`.
     BedrockConverse(Box<bedrock::stream_encode::Encoder>),
 }
@@ -295,8 +330,16 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &StreamEvent, out: &mut BytesMut) {
         match self {
             Self::OpenAiChat(encoder) => encoder.push(event, out),
-            Self::AnthropicMessages(encoder) => encoder.push(event, out),
+            Self::Anthropic(encoder) => encoder.push(event, out),
             Self::BedrockConverse(encoder) => encoder.push(event, out),
+        }
+    }
+
+    /// The first event came so many milliseconds after the request was sent. Only some wires say so at their end.
+    pub fn began(&mut self, elapsed_ms: u64) {
+        match self {
+            Self::Anthropic(encoder) => encoder.began(elapsed_ms),
+            Self::OpenAiChat(_) | Self::BedrockConverse(_) => {}
         }
     }
 
@@ -304,7 +347,7 @@ impl StreamEncoder {
     pub fn finish(&mut self, elapsed_ms: u64, out: &mut BytesMut) {
         match self {
             Self::OpenAiChat(encoder) => encoder.finish(out),
-            Self::AnthropicMessages(encoder) => encoder.finish(out),
+            Self::Anthropic(encoder) => encoder.finish(elapsed_ms, out),
             Self::BedrockConverse(encoder) => encoder.finish(elapsed_ms, out),
         }
     }

@@ -10,6 +10,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod bedrock_invoke;
 pub mod chat;
 mod dialect;
 mod error;

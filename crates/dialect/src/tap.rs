@@ -25,8 +25,8 @@ pub enum StreamTap {
     OpenAiChat(Box<openai_chat::tap::Relay>),
     /// Anthropic Messages.
     AnthropicMessages(Box<anthropic::tap::Tap>),
-    /// Amazon Bedrock's `ConverseStream`.
-    BedrockConverse(Box<bedrock::tap::Tap>),
+    /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream`.
+    Bedrock(Box<bedrock::tap::Tap>),
 }
 
 impl StreamTap {
@@ -39,7 +39,7 @@ impl StreamTap {
         match self {
             Self::OpenAiChat(tap) => tap.push(frame, out),
             Self::AnthropicMessages(tap) => tap.push(frame, out),
-            Self::BedrockConverse(tap) => tap.push(&frame, out),
+            Self::Bedrock(tap) => tap.push(&frame, out),
         }
     }
 
@@ -48,7 +48,7 @@ impl StreamTap {
         match self {
             Self::OpenAiChat(tap) => tap.unfinished_terminal(),
             Self::AnthropicMessages(tap) => tap.unfinished_terminal(),
-            Self::BedrockConverse(tap) => tap.unfinished_terminal(),
+            Self::Bedrock(tap) => tap.unfinished_terminal(),
         }
     }
 
@@ -57,7 +57,7 @@ impl StreamTap {
         match self {
             Self::OpenAiChat(tap) => tap.finish(out),
             Self::AnthropicMessages(tap) => tap.finish(out),
-            Self::BedrockConverse(tap) => tap.finish(out),
+            Self::Bedrock(tap) => tap.finish(out),
         }
     }
 
@@ -66,7 +66,7 @@ impl StreamTap {
         match self {
             Self::OpenAiChat(tap) => tap.facts(),
             Self::AnthropicMessages(tap) => tap.facts(),
-            Self::BedrockConverse(tap) => tap.facts(),
+            Self::Bedrock(tap) => tap.facts(),
         }
     }
 
@@ -76,7 +76,7 @@ impl StreamTap {
             Self::OpenAiChat(tap) => tap.mid_event(),
             Self::AnthropicMessages(tap) => tap.mid_event(),
             // Only whole frames are passed.
-            Self::BedrockConverse(_) => false,
+            Self::Bedrock(_) => false,
         }
     }
 }

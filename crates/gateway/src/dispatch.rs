@@ -449,7 +449,7 @@ impl<'a> Dispatch<'a> {
                 account.abandon(&passed);
                 Ok(Reply { facts, headers, body: ReplyBody::whole(Bytes::new()) })
             }
-            Answer::Whole { headers, body, passed, losses } => {
+            Answer::Whole { mut headers, body, passed, losses } => {
                 account.attempt_charged(AttemptStatus::Ok, &passed);
                 account.lose(&losses);
                 facts.losses = losses;
@@ -461,6 +461,8 @@ impl<'a> Dispatch<'a> {
                     return Err(Box::new(Refusal { error, facts, vendor: None }));
                 }
                 facts.cost = cost;
+                let elapsed = u64::try_from(self.upstream.as_millis()).unwrap_or(u64::MAX);
+                headers.extend(self.plan.dialect.reply_headers(&passed.usage.unwrap_or_default(), elapsed));
                 self.note_overhead();
                 Ok(Reply { facts, headers, body: ReplyBody::whole(body) })
             }

@@ -118,6 +118,7 @@ pub(crate) struct TranslateFeed {
     meter: Meter,
     events: Vec<StreamEvent>,
     sent: Instant,
+    begun: bool,
     fault: Option<UpstreamFault>,
     at_end: bool,
 }
@@ -137,6 +138,7 @@ impl TranslateFeed {
             meter: Meter::default(),
             events: Vec::new(),
             sent,
+            begun: false,
             fault: None,
             at_end: false,
         }
@@ -175,12 +177,20 @@ impl TranslateFeed {
             return Step::Over(self.failed(error));
         }
         let mut last = BytesMut::new();
-        let elapsed = u64::try_from(self.sent.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let elapsed = self.elapsed_ms();
         self.encoder.finish(elapsed, &mut last);
         Step::Over(End::Complete(last.freeze()))
     }
 
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.sent.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn write(&mut self, out: &mut Queue) {
+        if !self.begun && !self.events.is_empty() {
+            self.begun = true;
+            self.encoder.began(self.elapsed_ms());
+        }
         let mut bytes = BytesMut::new();
         for event in self.events.drain(..) {
             self.meter.note(&event);

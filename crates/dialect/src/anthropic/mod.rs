@@ -33,6 +33,16 @@ use crate::chat::FinishReason;
 /// The version of the wire that refuses sampling parameters and some content.
 pub(crate) const STRICT_VERSION: &str = "2026-10-21";
 
+/// Who carries this wire's bodies and events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Carrier {
+    /// Anthropic's API: the body names the model, events are server-sent.
+    #[default]
+    Api,
+    /// Bedrock's `InvokeModel`: the path names the model, an event is a frame.
+    Bedrock,
+}
+
 impl FinishReason {
     /// From Anthropic's word. `sequence` is the stop text that was met.
     pub(crate) fn from_anthropic(word: &str, sequence: Option<String>) -> Self {

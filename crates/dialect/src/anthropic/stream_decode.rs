@@ -15,7 +15,7 @@ use crate::error::WireError;
 use crate::event::StreamEvent;
 use crate::json::{At, Extra, Fault, Fields, Object};
 use crate::openai_chat::facts::fault;
-use crate::sse::{Event, Scanner};
+use crate::sse::Scanner;
 
 /// Anthropic gives one answer for a call.
 const CHOICE: u32 = 0;
@@ -30,7 +30,12 @@ pub struct Decoder {
 impl Decoder {
     pub(crate) fn push(&mut self, bytes: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let state = &mut self.state;
-        self.scanner.push(bytes, |event| state.take(&event, out))
+        self.scanner.push(bytes, |event| state.take(&event.data, out))
+    }
+
+    /// Takes an event that something other than server-sent events carried.
+    pub(crate) fn event(&mut self, data: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        self.state.take(data, out)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -40,7 +45,7 @@ impl Decoder {
     pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let state = &mut self.state;
         // An unfinished event that cannot be read is the sign of a stream that broke off inside it.
-        self.scanner.finish(|event| state.take(&event, out)).map_err(|error| match error {
+        self.scanner.finish(|event| state.take(&event.data, out)).map_err(|error| match error {
             WireError::Garbage(_) => WireError::Cut,
             other => other,
         })?;
@@ -101,11 +106,11 @@ struct Delta {
 }
 
 impl State {
-    fn take(&mut self, event: &Event<'_>, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
-        if self.done || event.data.trim_ascii().is_empty() {
+    fn take(&mut self, data: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
+        if self.done || data.trim_ascii().is_empty() {
             return Ok(());
         }
-        let wire: Wire = serde_json::from_slice(&event.data).map_err(|error| {
+        let wire: Wire = serde_json::from_slice(data).map_err(|error| {
             Fault::invalid(&At::Root, format!("an event is none of a message's: {error}"))
         })?;
         if let Some(fault) = wire.error.as_ref().and_then(|error| fault(error.raw())) {

@@ -10,7 +10,8 @@ use bytes::BytesMut;
 use serde::de::IgnoredAny;
 use steelyard_core::Usage;
 
-use crate::anthropic::{citation, reply, usage};
+use crate::anthropic::{Carrier, citation, reply, usage};
+use crate::bedrock_invoke;
 use crate::chat::{Citation, FinishReason, Json};
 use crate::dialect::{Dialect, ReplyContext};
 use crate::event::StreamEvent;
@@ -23,6 +24,9 @@ const CHOICE: u32 = 0;
 #[derive(Debug)]
 pub struct Encoder {
     context: ReplyContext,
+    carrier: Carrier,
+    /// How long the first event took, in milliseconds.
+    first_ms: u64,
     service_tier: Option<String>,
     started: bool,
     pinged: bool,
@@ -80,9 +84,11 @@ enum Delta {
 }
 
 impl Encoder {
-    pub(crate) fn new(context: ReplyContext) -> Self {
+    pub(crate) fn new(context: ReplyContext, carrier: Carrier) -> Self {
         Self {
             context,
+            carrier,
+            first_ms: 0,
             service_tier: None,
             started: false,
             pinged: false,
@@ -177,8 +183,13 @@ impl Encoder {
         }
     }
 
+    /// The first event came so long after the request was sent.
+    pub(crate) fn began(&mut self, elapsed_ms: u64) {
+        self.first_ms = elapsed_ms;
+    }
+
     /// Writes what remains, the figures and the end.
-    pub(crate) fn finish(&mut self, out: &mut BytesMut) {
+    pub(crate) fn finish(&mut self, elapsed_ms: u64, out: &mut BytesMut) {
         self.start(out);
         let finish = self.finish.take().unwrap_or(FinishReason::Stop);
         if finish != FinishReason::Refusal {
@@ -192,7 +203,11 @@ impl Encoder {
             event.object("delta", |delta| reply::stop(delta, &finish, called, refused.as_deref(), None));
             event.object("usage", |object| usage::encode_delta(&used, object));
         });
-        self.event("message_stop", out, |_| {});
+        let (carrier, first_ms) = (self.carrier, self.first_ms);
+        self.event("message_stop", out, |event| match carrier {
+            Carrier::Api => {}
+            Carrier::Bedrock => bedrock_invoke::stream::write_metrics(event, &used, first_ms, elapsed_ms),
+        });
     }
 
     fn start(&mut self, out: &mut BytesMut) {
@@ -279,7 +294,8 @@ impl Encoder {
                     event.field("index", &index);
                     event.object("content_block", |object| write_beginning(object, &block.kind));
                 });
-                if !std::mem::replace(&mut self.pinged, true) {
+                // Bedrock sends none.
+                if !std::mem::replace(&mut self.pinged, true) && self.carrier == Carrier::Api {
                     self.event("ping", out, |_| {});
                 }
             }
@@ -305,15 +321,18 @@ impl Encoder {
 
     fn event(&mut self, name: &str, out: &mut BytesMut, fill: impl FnOnce(&mut Object<'_>)) {
         self.frame.clear();
-        self.frame.extend_from_slice(b"event: ");
-        self.frame.extend_from_slice(name.as_bytes());
-        self.frame.extend_from_slice(b"\ndata: ");
         Object::write(&mut self.frame, |event| {
             event.field("type", name);
             fill(event);
         });
-        self.frame.extend_from_slice(b"\n\n");
-        out.extend_from_slice(&self.frame);
+        match self.carrier {
+            Carrier::Api => {
+                for piece in [b"event: ", name.as_bytes(), b"\ndata: ", &self.frame, b"\n\n"] {
+                    out.extend_from_slice(piece);
+                }
+            }
+            Carrier::Bedrock => bedrock_invoke::stream::write_chunk(&self.frame, out),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod reading;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::anthropic::tap::reading::Reading;
+pub(crate) use crate::anthropic::tap::reading::Reading;
 use crate::error::WireError;
 use crate::facts::StreamFacts;
 use crate::sse::{Lines, MAX_EVENT, lines};

@@ -33,7 +33,7 @@ use crate::event_stream::Frame;
 
 /// What a frame of a stream is.
 #[derive(Debug, PartialEq, Eq)]
-enum Sort<'a> {
+pub(crate) enum Sort<'a> {
     /// An event, by its name.
     Event(&'a str),
     /// The end of a stream that failed.
@@ -43,7 +43,7 @@ enum Sort<'a> {
 }
 
 impl<'a> Sort<'a> {
-    fn of(frame: &Frame<'a>) -> Self {
+    pub(crate) fn of(frame: &Frame<'a>) -> Self {
         let header = |name| frame.header(name);
         match header(":message-type") {
             Some("event") => header(":event-type").map_or(Self::Unknown, Self::Event),

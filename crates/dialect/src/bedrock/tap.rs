@@ -4,6 +4,7 @@
 //! - A frame passes when it is complete and both its checksums have held. No client can use half a frame, because the
 //!   last checksum is at its end; so waiting costs nobody anything, the client never has half of one, and an exception
 //!   of our own can follow at any time.
+//! - The frames of `InvokeModelWithResponseStream` are read along too: the two streams have no event in common.
 //! - `messageStop` and all that follows are withheld until the call is settled: clients take a stream that ends after
 //!   it for complete. The stream is complete with `metadata`, which comes after it and has the usage; without that, if
 //!   the upstream closes.
@@ -16,7 +17,9 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::anthropic::tap::Reading;
 use crate::bedrock::{Sort, facts, usage};
+use crate::bedrock_invoke::stream::{CHUNK, read_chunk};
 use crate::error::WireError;
 use crate::event_stream::{Frame, MAX_FRAME, take};
 use crate::facts::StreamFacts;
@@ -38,6 +41,8 @@ pub struct Tap {
     intervened: bool,
     metadata: bool,
     facts: StreamFacts,
+    /// What the chunks of `InvokeModelWithResponseStream` said; Converse has none.
+    chunks: Option<Box<Reading>>,
 }
 
 /// How far the stream has come.
@@ -138,7 +143,14 @@ impl Tap {
     }
 
     pub(crate) fn facts(&self) -> StreamFacts {
-        self.facts.clone()
+        let Some(chunks) = &self.chunks else { return self.facts.clone() };
+        let said = chunks.facts.clone();
+        StreamFacts {
+            terminated: chunks.stopped,
+            upstream_error: self.facts.upstream_error.clone().or(said.upstream_error),
+            unreadable_events: self.facts.unreadable_events + said.unreadable_events,
+            ..said
+        }
     }
 
     fn read(&mut self, frame: &Frame<'_>) {
@@ -153,6 +165,7 @@ impl Tap {
             }
             Sort::Event("messageStop") => self.stop(frame.payload),
             Sort::Event("metadata") => self.metadata(frame.payload),
+            Sort::Event(CHUNK) => self.chunk(frame.payload),
             Sort::Event(_) => {}
             Sort::Fault(fault) => {
                 self.facts.upstream_error = Some(fault.to_string());
@@ -196,6 +209,21 @@ impl Tap {
             Err(_) => self.facts.unreadable_events += 1,
         }
         if self.state == State::Stopped {
+            self.advance(State::Complete);
+        }
+    }
+
+    /// One of Anthropic's events. The last of them is the end.
+    fn chunk(&mut self, payload: &[u8]) {
+        let Ok(event) = read_chunk(payload) else {
+            self.facts.unreadable_events += 1;
+            return;
+        };
+        let chunks = self.chunks.get_or_insert_default();
+        chunks.data(&event);
+        if chunks.facts.upstream_error.is_some() {
+            self.state = State::Failed;
+        } else if chunks.stopped {
             self.advance(State::Complete);
         }
     }

@@ -52,20 +52,45 @@ pub(crate) fn decode(text: &str, intervened: bool) -> Option<Usage> {
     (intervened || !usage.is_zero()).then_some(usage)
 }
 
+/// Sums of our classes in Bedrock's words.
+pub(crate) struct Sums {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    pub(crate) read: u64,
+    written_5m: u64,
+    written_1h: u64,
+}
+
+impl Sums {
+    pub(crate) fn of(usage: &Usage) -> Self {
+        use UsageClass::{
+            AudioCacheRead, AudioIn, AudioOut, CacheRead, CacheWrite1h, CacheWrite5m, CacheWrite12h,
+            ImageCacheRead, ImageIn, ImageOut, Input, Output, Reasoning, VideoIn,
+        };
+        let sum = |classes: &[UsageClass]| {
+            classes.iter().fold(0_u64, |sum, class| sum.saturating_add(usage[*class]))
+        };
+        Self {
+            input: sum(&[Input, AudioIn, ImageIn, VideoIn]),
+            output: sum(&[Output, Reasoning, AudioOut, ImageOut]),
+            read: sum(&[CacheRead, AudioCacheRead, ImageCacheRead]),
+            // The wire knows two lifetimes.
+            written_5m: usage[CacheWrite5m],
+            written_1h: sum(&[CacheWrite1h, CacheWrite12h]),
+        }
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written_5m.saturating_add(self.written_1h)
+    }
+}
+
 /// Writes the members of a `usage` object. All that every answer of Bedrock's has are there, zero or not.
 pub(crate) fn encode(usage: &Usage, object: &mut Object<'_>) {
-    use UsageClass::{
-        AudioCacheRead, AudioIn, AudioOut, CacheRead, CacheWrite1h, CacheWrite5m, CacheWrite12h,
-        ImageCacheRead, ImageIn, ImageOut, Input, Output, Reasoning, VideoIn,
-    };
-    let sum =
-        |classes: &[UsageClass]| classes.iter().fold(0_u64, |sum, class| sum.saturating_add(usage[*class]));
-    let input = sum(&[Input, AudioIn, ImageIn, VideoIn]);
-    let output = sum(&[Output, Reasoning, AudioOut, ImageOut]);
-    let read = sum(&[CacheRead, AudioCacheRead, ImageCacheRead]);
-    // The wire knows two lifetimes.
-    let details = [("5m", usage[CacheWrite5m]), ("1h", sum(&[CacheWrite1h, CacheWrite12h]))];
-    let written = details.iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+    let sums = Sums::of(usage);
+    let Sums { input, output, read, .. } = sums;
+    let written = sums.written();
+    let details = [("5m", sums.written_5m), ("1h", sums.written_1h)];
     let total = [output, read, written].iter().fold(input, |sum, count| sum.saturating_add(*count));
     object.field("inputTokens", &input);
     object.field("outputTokens", &output);

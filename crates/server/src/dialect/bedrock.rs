@@ -1,4 +1,5 @@
-//! Bedrock's runtime: `/model/{id}/converse` and `/model/{id}/converse-stream`.
+//! Bedrock's runtime: `/model/{id}/converse`, `/model/{id}/invoke`, and both with a stream. What `invoke` takes is
+//! Anthropic's bodies, for any model.
 //!
 //! The path is read raw: ids hold `:` and `/`, encoded or not, and a signature covers what was written.
 
@@ -14,6 +15,7 @@ use steelyard_gateway::Endpoint;
 use crate::app::App;
 use crate::dialect::call::{Entrance, error_response, request_id, serve};
 
+/// In which errors are told before it is known what is asked; all of Bedrock's are alike.
 const DIALECT: Dialect = Dialect::BedrockConverse;
 
 pub(crate) async fn model(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -31,12 +33,15 @@ fn entrance(path: &str) -> Result<Entrance, ApiError> {
     let Some((model, operation)) = rest.rsplit_once('/').filter(|(model, _)| !model.is_empty()) else {
         return Err(unknown(format!("{shown} names no model and operation: write /model/ID/converse")));
     };
-    let stream = match operation {
-        "converse" => false,
-        "converse-stream" => true,
-        "invoke" | "invoke-with-response-stream" | "count-tokens" | "invoke-with-bidirectional-stream" => {
-            let text =
-                format!("the operation {operation} is not served yet: use converse or converse-stream");
+    let (dialect, stream) = match operation {
+        "converse" => (DIALECT, false),
+        "converse-stream" => (DIALECT, true),
+        "invoke" => (Dialect::BedrockInvokeAnthropic, false),
+        "invoke-with-response-stream" => (Dialect::BedrockInvokeAnthropic, true),
+        "count-tokens" | "invoke-with-bidirectional-stream" => {
+            let text = format!(
+                "the operation {operation} is not served yet: use converse or invoke, or their streams"
+            );
             return Err(unknown(text));
         }
         _ => return Err(unknown(format!("there is no operation of that name at {shown}"))),
@@ -45,7 +50,7 @@ fn entrance(path: &str) -> Result<Entrance, ApiError> {
         let text = "the model's name in the path is not UTF-8 under its percent-encoding";
         ApiError::new(ErrorCode::UnknownModel, text).with_param("modelId")
     })?;
-    Ok(Entrance { dialect: DIALECT, endpoint: Endpoint::Chat, model: Some(model.into_owned()), stream })
+    Ok(Entrance { dialect, endpoint: Endpoint::Chat, model: Some(model.into_owned()), stream })
 }
 
 #[cfg(test)]
@@ -54,17 +59,31 @@ mod tests {
 
     #[test]
     fn a_model_is_what_stands_before_the_operation() {
+        use Dialect::{BedrockConverse, BedrockInvokeAnthropic};
         let cases = [
-            ("/model/us.x-v1:0/converse", "us.x-v1:0", false),
-            ("/model/us.x-v1%3A0/converse-stream", "us.x-v1:0", true),
-            ("/bedrock/model/a/converse", "a", false),
-            ("/model/arn%3Aaws%3Abedrock%3A%3A1%3Ap%2Fus.x/converse", "arn:aws:bedrock::1:p/us.x", false),
-            ("/model/arn:aws:bedrock::1:p/us.x/converse", "arn:aws:bedrock::1:p/us.x", false),
-            ("/model/openai/gpt-6-sol/converse", "openai/gpt-6-sol", false),
+            ("/model/us.x-v1:0/converse", "us.x-v1:0", BedrockConverse, false),
+            ("/model/us.x-v1%3A0/converse-stream", "us.x-v1:0", BedrockConverse, true),
+            ("/bedrock/model/a/converse", "a", BedrockConverse, false),
+            (
+                "/model/arn%3Aaws%3Abedrock%3A%3A1%3Ap%2Fus.x/converse",
+                "arn:aws:bedrock::1:p/us.x",
+                BedrockConverse,
+                false,
+            ),
+            (
+                "/model/arn:aws:bedrock::1:p/us.x/converse",
+                "arn:aws:bedrock::1:p/us.x",
+                BedrockConverse,
+                false,
+            ),
+            ("/model/openai/gpt-6-sol/converse", "openai/gpt-6-sol", BedrockConverse, false),
+            ("/model/us.x-v1:0/invoke", "us.x-v1:0", BedrockInvokeAnthropic, false),
+            ("/model/a%2Fb/invoke-with-response-stream", "a/b", BedrockInvokeAnthropic, true),
         ];
-        for (path, model, stream) in cases {
+        for (path, model, dialect, stream) in cases {
             let found = entrance(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            assert_eq!((found.model.as_deref(), found.stream), (Some(model), stream), "{path}");
+            let read = (found.model.as_deref(), found.dialect, found.stream);
+            assert_eq!(read, (Some(model), dialect, stream), "{path}");
         }
         for path in [
             "/model/",
@@ -72,7 +91,7 @@ mod tests {
             "/model//converse",
             "/model/a/fly",
             "/model/%FF/converse",
-            "/model/a/invoke",
+            "/model/a/count-tokens",
         ] {
             assert!(entrance(path).is_err(), "{path}");
         }

@@ -127,7 +127,9 @@ fn stream_type(dialect: Dialect) -> HeaderValue {
         Dialect::OpenAiChat | Dialect::AnthropicMessages => {
             HeaderValue::from_static("text/event-stream; charset=utf-8")
         }
-        Dialect::BedrockConverse => HeaderValue::from_static("application/vnd.amazon.eventstream"),
+        Dialect::BedrockConverse | Dialect::BedrockInvokeAnthropic => {
+            HeaderValue::from_static("application/vnd.amazon.eventstream")
+        }
     }
 }
 
@@ -136,7 +138,9 @@ pub(crate) fn add_own_id(headers: &mut HeaderMap, dialect: Dialect, id: RequestI
     let (name, text) = match dialect {
         Dialect::OpenAiChat => return,
         Dialect::AnthropicMessages => ("request-id", id.to_string()),
-        Dialect::BedrockConverse => ("x-amzn-requestid", id.uuid().to_string()),
+        Dialect::BedrockConverse | Dialect::BedrockInvokeAnthropic => {
+            ("x-amzn-requestid", id.uuid().to_string())
+        }
     };
     if let Ok(value) = HeaderValue::from_str(&text) {
         headers.insert(name, value);

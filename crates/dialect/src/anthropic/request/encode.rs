@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::anthropic::Carrier;
 use crate::anthropic::quirks::Quirks;
 use crate::anthropic::request::definitions::{self, Offer};
 use crate::anthropic::request::parts::{self, Block};
@@ -33,12 +34,15 @@ impl Losses {
     }
 }
 
+/// The version that a body says where Bedrock carries it.
+const BEDROCK_VERSION: &str = "bedrock-2023-05-31";
+
 /// Whether the request speaks this wire's own words in its `extra` members and its file ids.
 pub(super) fn is_own(request: &ChatRequest) -> bool {
     request.origin.is_none_or(|origin| origin == Dialect::AnthropicMessages)
 }
 
-pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
+pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>, carrier: Carrier) -> (Bytes, Vec<Loss>) {
     let mut losses = Losses::default();
     let quirks = Quirks::of(target.model);
     parameters(request, &mut losses);
@@ -51,7 +55,11 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
     let tuning = thinking::settle(request, target, quirks, &conversation, &offer, &mut losses);
     let mut out = Vec::with_capacity(1024);
     Object::write(&mut out, |body| {
-        write(body, request, target, &conversation, &offer, &tuning, format);
+        match carrier {
+            Carrier::Api => body.field("model", target.model),
+            Carrier::Bedrock => body.field("anthropic_version", BEDROCK_VERSION),
+        }
+        write(body, request, carrier, &conversation, &offer, &tuning, format);
     });
     (Bytes::from(out), losses.found)
 }
@@ -59,14 +67,13 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
 fn write(
     body: &mut Object<'_>,
     request: &ChatRequest,
-    target: &Target<'_>,
+    carrier: Carrier,
     conversation: &Conversation<'_>,
     offer: &Offer<'_>,
     tuning: &Tuning,
     format: Option<&Json>,
 ) {
     let own = is_own(request);
-    body.field("model", target.model);
     body.field("max_tokens", &tuning.max_tokens);
     if !conversation.system.is_empty() {
         parts::write_blocks(body, "system", &conversation.system, &conversation.ids);
@@ -107,7 +114,7 @@ fn write(
         });
     }
     body.opt("service_tier", service_tier(request));
-    if request.stream {
+    if request.stream && carrier == Carrier::Api {
         body.field("stream", &true);
     }
     if own {

@@ -13,10 +13,10 @@ use crate::sse::Event;
 
 /// What has been read.
 #[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) facts: StreamFacts,
+pub(crate) struct Reading {
+    pub(crate) facts: StreamFacts,
     /// The terminal event was read, though it was not known in time.
-    pub(super) stopped: bool,
+    pub(crate) stopped: bool,
     figures: Figures,
     delta: memmem::Finder<'static>,
 }
@@ -72,8 +72,14 @@ impl Default for Reading {
 impl Reading {
     /// Reads a complete event.
     pub(super) fn block(&mut self, block: &[u8]) {
-        let Some(event) = Event::read(block) else { return };
-        let data = event.data.trim_ascii();
+        if let Some(event) = Event::read(block) {
+            self.data(&event.data);
+        }
+    }
+
+    /// Reads what an event carries.
+    pub(crate) fn data(&mut self, data: &[u8]) {
+        let data = data.trim_ascii();
         if data.is_empty() || self.glance(data) {
             return;
         }
