@@ -46,6 +46,11 @@ def fault(wire, request):
     return lambda kind: f"{request.module.CLIENT}-{wire}-fault-{kind}"
 
 
+def thinker(wire):
+    """A model that thinks. Bedrock's word for it is for Claude alone, which is known by its name."""
+    return "bedrock/anthropic.claude-reasoning" if wire == "bedrock" else f"{wire}/reasoning"
+
+
 class Vendor:
     """What a vendor got."""
 
