@@ -1,7 +1,7 @@
 //! The closed set of dialects. Every method is one `match`, so a new dialect is found by compile errors.
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use steelyard_core::{ApiError, RequestId, Usage};
 
 use crate::anthropic::Carrier;
@@ -93,6 +93,16 @@ impl Dialect {
             Self::BedrockConverse => bedrock::request::encode::encode(request, target),
             Self::BedrockInvokeAnthropic => bedrock_invoke::request::encode(request, target),
         }
+    }
+
+    /// The headers that such a request needs besides its body.
+    pub fn request_headers(self, request: &ChatRequest) -> HeaderMap {
+        let betas = match self {
+            Self::AnthropicMessages => anthropic::request::encode::betas(request),
+            Self::OpenAiChat | Self::BedrockConverse | Self::BedrockInvokeAnthropic => None,
+        };
+        let value = betas.and_then(|betas| HeaderValue::try_from(betas).ok());
+        value.map(|value| (HeaderName::from_static("anthropic-beta"), value)).into_iter().collect()
     }
 
     /// A vendor's whole answer in the canonical model.
@@ -230,11 +240,11 @@ impl Dialect {
     }
 
     /// A vendor's refusal, read, for clients of another dialect.
-    pub fn vendor_fault(self, body: &[u8]) -> Option<UpstreamFault> {
+    pub fn vendor_fault(self, headers: &HeaderMap, body: &[u8]) -> Option<UpstreamFault> {
         match self {
             Self::OpenAiChat => openai_chat::facts::fault_of_body(body),
             Self::AnthropicMessages => anthropic::facts::fault_of_body(body),
-            Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::facts::fault(body),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::error::fault(headers, body),
         }
     }
 

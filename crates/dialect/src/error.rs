@@ -88,6 +88,17 @@ impl Loss {
         Self { field: field.into(), kind: LossKind::Dropped, why }
     }
 
+    /// A request's member that only another wire has. A guardrail that silently did not run would be a lie.
+    pub(crate) fn foreign(name: &str) -> Self {
+        match name {
+            "guardrailConfig" => Self::refused(
+                name,
+                "AWS keeps the guardrail, and it would not run before another vendor's model",
+            ),
+            name => Self::dropped(name, "another wire's own field"),
+        }
+    }
+
     /// A field that is reached by other means.
     pub fn emulated(field: impl Into<String>, why: &'static str) -> Self {
         Self { field: field.into(), kind: LossKind::Emulated, why }

@@ -124,6 +124,8 @@ pub enum StreamEvent {
         /// Why.
         reason: FinishReason,
     },
+    /// The tier that serves it, told later than at the start; it replaces what was told before.
+    ServiceTier(String),
     /// What the whole call has used so far.
     Usage(Usage),
 }

@@ -88,6 +88,8 @@ struct Sending {
     wire: Dialect,
     body: Bytes,
     losses: Vec<String>,
+    /// The client's own headers of the wire, or those that its request came to.
+    headers: HeaderMap,
     /// For an answer that is written anew in the client's wire; none where it is relayed.
     translated: Option<ReplyContext>,
 }
@@ -208,7 +210,8 @@ impl<'a> Dispatch<'a> {
         };
         if self.plan.endpoint != Endpoint::Chat || wire == self.plan.dialect {
             let body = self.plan.relay_body(&offer.upstream_model);
-            return Ok(Ready::ToSend(Sending { wire, body, losses: Vec::new(), translated: None }));
+            let headers = self.plan.address.headers.clone();
+            return Ok(Ready::ToSend(Sending { wire, body, losses: Vec::new(), headers, translated: None }));
         }
         let request = match &self.request {
             Some(request) => request,
@@ -222,7 +225,8 @@ impl<'a> Dispatch<'a> {
         let (body, losses) = wire.encode_request(request, &target);
         let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
         let translated = Some(self.plan.reply_context(request.include_usage));
-        Ok(Ready::ToSend(Sending { wire, body, losses, translated }))
+        let headers = wire.request_headers(request);
+        Ok(Ready::ToSend(Sending { wire, body, losses, headers, translated }))
     }
 
     /// Makes the next attempt durable.
@@ -252,7 +256,7 @@ impl<'a> Dispatch<'a> {
             endpoint: self.plan.endpoint,
             model: &offer.upstream_model,
             stream: self.plan.stream,
-            headers: sending.translated.is_none().then_some(&self.plan.address.headers),
+            headers: &sending.headers,
             body: std::mem::take(&mut sending.body),
         };
         let prepared = provider.prepare(outgoing, self.gateway.clock.now()).await;
@@ -294,7 +298,8 @@ impl<'a> Dispatch<'a> {
             // A vendor's error counts as one even if its body does not come through.
             let body = collect(body, MAX_ERROR, sent, &limits).await.unwrap_or_default();
             let failure = offer.channel.provider.classify(head.status, &head.headers, &body);
-            return Err(Miss::Status { failure, status: head.status, body, wire: sending.wire });
+            let fault = sending.wire.vendor_fault(&head.headers, &body);
+            return Err(Miss::Status { failure, status: head.status, fault, body, wire: sending.wire });
         }
         metrics::histogram!("steelyard_upstream_first_byte_seconds").record(sent.elapsed().as_secs_f64());
         if self.plan.stream {

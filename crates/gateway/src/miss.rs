@@ -16,7 +16,7 @@ pub(crate) enum Miss {
     /// Nothing was sent.
     Unreachable(String),
     /// The vendor refused.
-    Status { failure: Failure, status: StatusCode, body: Bytes, wire: Dialect },
+    Status { failure: Failure, status: StatusCode, fault: Option<UpstreamFault>, body: Bytes, wire: Dialect },
     /// The vendor went silent after the request was sent.
     Timeout(&'static str, Duration),
     /// The answer broke off or makes no sense.
@@ -39,6 +39,7 @@ impl Miss {
                 status,
                 body,
                 wire,
+                ..
             } if *wire == client => Some((*status, body.clone())),
             Self::Status { .. }
             | Self::Unreachable(_)
@@ -68,7 +69,7 @@ impl Miss {
                 ApiError::new(code, text).with_source(why)
             }
             Self::Refused(error) => error,
-            Self::Status { failure, status, body, wire } => {
+            Self::Status { failure, status, fault, body, wire: _ } => {
                 let error = match failure {
                     Failure::Passing(wait) => {
                         ApiError::new(ErrorCode::UpstreamFailed, format!("{at} failed with status {status}"))
@@ -95,7 +96,7 @@ impl Miss {
                         let text = format!("{at} has no model `{}`", offer.upstream_model);
                         ApiError::new(ErrorCode::UnknownModel, text).with_param("model")
                     }
-                    Failure::Caller => refused(&at, status, wire.vendor_fault(&body)),
+                    Failure::Caller => refused(&at, status, fault),
                 };
                 error.with_source(format!("status {status}: {}", excerpt(&body)))
             }

@@ -85,6 +85,7 @@ impl Meter {
                 self.passed.model.clone_from(model);
             }
             StreamEvent::Usage(usage) => self.passed.usage = Some(*usage),
+            StreamEvent::ServiceTier(tier) => self.passed.tier = Some(tier.clone()),
             StreamEvent::Text { text, .. }
             | StreamEvent::Reasoning { text, .. }
             | StreamEvent::Refusal { text, .. }

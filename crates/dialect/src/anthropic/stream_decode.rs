@@ -247,6 +247,7 @@ impl State {
         }
         if let Some(used) = used {
             self.used(used.get(), out);
+            out.extend(usage::service_tier(used.get()).map(StreamEvent::ServiceTier));
         }
     }
 }

@@ -109,11 +109,18 @@ impl Encoder {
         match event {
             StreamEvent::Start { service_tier, .. } => self.service_tier.clone_from(service_tier),
             StreamEvent::Usage(used) => self.usage = Some(*used),
+            // Told by the start alone, if that has not gone yet.
+            StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
             _ => {}
         }
         self.start(out);
-        if !matches!(event, StreamEvent::Refusal { .. } | StreamEvent::Finish { .. } | StreamEvent::Usage(_))
-        {
+        if !matches!(
+            event,
+            StreamEvent::Refusal { .. }
+                | StreamEvent::Finish { .. }
+                | StreamEvent::Usage(_)
+                | StreamEvent::ServiceTier(_)
+        ) {
             self.tell_refusal();
         }
         self.take(event);
@@ -167,6 +174,7 @@ impl Encoder {
             // Seen before, other choices, and what this wire has no word for.
             StreamEvent::Start { .. }
             | StreamEvent::Usage(_)
+            | StreamEvent::ServiceTier(_)
             | StreamEvent::Logprobs { .. }
             | StreamEvent::Annotations { .. }
             | StreamEvent::Text { .. }

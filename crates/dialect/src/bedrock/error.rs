@@ -5,9 +5,11 @@
 //! retry; the others are those that every AWS service uses ("Common errors").
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, RequestId};
 
+use crate::bedrock::facts;
+use crate::error::UpstreamFault;
 use crate::event_stream;
 use crate::json::Object;
 
@@ -70,6 +72,23 @@ fn text(error: &ApiError, request_id: &RequestId) -> Vec<u8> {
         });
     });
     out
+}
+
+/// A vendor's refusal. Its name is in the header, perhaps with an address behind it; only some services repeat it in the
+/// body.
+pub(crate) fn fault(headers: &HeaderMap, body: &[u8]) -> Option<UpstreamFault> {
+    let named = headers.get(HEADER).and_then(|value| value.to_str().ok()).map(plain_name);
+    let named = named.filter(|name| !name.is_empty());
+    match (named, facts::fault(body)) {
+        (Some(name), fault) => Some(UpstreamFault { kind: Some(name), ..fault.unwrap_or_default() }),
+        (None, fault) => fault,
+    }
+}
+
+/// `Name`, which is also written `Name:http://…` and `namespace#Name`.
+pub(super) fn plain_name(name: &str) -> String {
+    let name = name.split(':').next().unwrap_or_default();
+    name.rsplit('#').next().unwrap_or_default().trim().to_owned()
 }
 
 /// The name and the status. SDKs repeat what is named throttling, unavailable or internal, and a time-out; so those

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::bedrock::error::plain_name;
 use crate::bedrock::usage;
 use crate::error::{UpstreamFault, WireError};
 use crate::facts::ReplyFacts;
@@ -125,10 +126,7 @@ pub(crate) fn fault(body: &[u8]) -> Option<UpstreamFault> {
         original: Option<String>,
     }
     let wire: Wire = serde_json::from_slice(body).ok()?;
-    let kind = wire.kind.map(|kind| {
-        let name = kind.rsplit('#').next().unwrap_or_default();
-        name.split(':').next().unwrap_or_default().to_owned()
-    });
+    let kind = wire.kind.map(|kind| plain_name(&kind));
     let message = wire.message.or(wire.original).filter(|message| !message.is_empty());
     if message.is_none() && kind.is_none() {
         return None;

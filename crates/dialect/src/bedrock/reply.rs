@@ -1,9 +1,12 @@
 //! Whole answers, both ways.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use steelyard_core::Usage;
 
+use crate::anthropic::citation::of_annotations;
 use crate::bedrock::content::{Block, Blocks, Purpose, part};
 use crate::bedrock::{facts, service_tier, usage};
 use crate::chat::{ChatResponse, Choice, FinishReason, Message, Part, Role};
@@ -61,7 +64,7 @@ pub(crate) fn encode(response: &ChatResponse, context: &ReplyContext) -> Bytes {
     let choice = response.choices.first();
     let finish = choice.map_or(&FinishReason::Stop, |choice| &choice.finish);
     let mut blocks = Blocks::new(Purpose::Answer);
-    let parts = choice.map(|choice| choice.message.content.as_slice()).unwrap_or_default();
+    let parts = choice.map(|choice| cited(&choice.message)).unwrap_or_default();
     let content: Vec<Block<'_>> = parts.iter().filter_map(|part| blocks.block(part, &String::new)).collect();
     Object::write(&mut out, |body| {
         body.object("output", |output| {
@@ -77,6 +80,19 @@ pub(crate) fn encode(response: &ChatResponse, context: &ReplyContext) -> Bytes {
         write_tier(body, response.service_tier.as_deref());
     });
     Bytes::from(out)
+}
+
+/// The parts of an answer. Chat Completions cites beside the text, Bedrock within it.
+fn cited(message: &Message) -> Cow<'_, [Part]> {
+    let mut parts = Cow::Borrowed(message.content.as_slice());
+    let more = message.extra.get("annotations").map(of_annotations).unwrap_or_default();
+    let last = parts.iter().rposition(|part| matches!(part, Part::Text { .. }));
+    if let (Some(last), false) = (last, more.is_empty())
+        && let Some(Part::Text { citations, .. }) = parts.to_mut().get_mut(last)
+    {
+        citations.extend(more);
+    }
+    parts
 }
 
 /// The member is required, so that clients read it unasked: it is there, with zeros, also where the vendor told nothing.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::bedrock::content::decode_citation;
 use crate::bedrock::reply::{finish_reason, stop_sequence};
-use crate::bedrock::{Sort, usage};
+use crate::bedrock::{Sort, facts, usage};
 use crate::chat::{FinishReason, Json};
 use crate::error::WireError;
 use crate::event::StreamEvent;
@@ -136,9 +136,12 @@ struct MessageStop {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default)]
     usage: Option<Json>,
+    #[serde(default)]
+    service_tier: Option<Json>,
 }
 
 fn read<'a, T: Deserialize<'a>>(kind: &str, payload: &'a [u8]) -> Result<T, WireError> {
@@ -171,6 +174,8 @@ impl State {
                 let intervened = self.stopped == Some(FinishReason::Guardrail);
                 let usage = metadata.usage.and_then(|json| usage::decode(json.get(), intervened));
                 out.extend(usage.map(StreamEvent::Usage));
+                let tier = metadata.service_tier.and_then(|json| facts::tier(json.raw()));
+                out.extend(tier.map(StreamEvent::ServiceTier));
                 self.counted = true;
             }
             _ => {}

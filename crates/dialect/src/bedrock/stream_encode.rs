@@ -7,6 +7,7 @@
 use bytes::BytesMut;
 use steelyard_core::Usage;
 
+use crate::anthropic::citation::of_annotations;
 use crate::bedrock::content::encode_citation;
 use crate::bedrock::reply::{write_metrics, write_stop_sequence, write_tier, write_usage};
 use crate::chat::{Citation, FinishReason};
@@ -68,6 +69,7 @@ impl Encoder {
                 self.start(out);
             }
             StreamEvent::Usage(used) => self.usage = Some(*used),
+            StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
             StreamEvent::Finish { choice: CHOICE, reason } => {
                 self.drain(out);
                 self.finish = Some(reason.clone());
@@ -121,6 +123,11 @@ impl Encoder {
                 self.delta(index, out, |delta| delta.field("text", text));
             }
             StreamEvent::Citation { choice: CHOICE, citation } => self.citation(citation, out),
+            StreamEvent::Annotations { choice: CHOICE, annotations } => {
+                for citation in of_annotations(annotations) {
+                    self.citation(&citation, out);
+                }
+            }
             StreamEvent::Reasoning { choice: CHOICE, text } if !text.is_empty() => {
                 let index = self.reasoning(out);
                 self.reasoning_delta(index, "text", text, out);
@@ -164,6 +171,7 @@ impl Encoder {
             | StreamEvent::Logprobs { .. }
             | StreamEvent::Annotations { .. }
             | StreamEvent::Finish { .. }
+            | StreamEvent::ServiceTier(_)
             | StreamEvent::Usage(_) => {}
         }
     }

@@ -63,6 +63,7 @@ impl Encoder {
                 self.service_tier.clone_from(service_tier);
                 self.system_fingerprint.clone_from(system_fingerprint);
             }
+            StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
             StreamEvent::Text { choice, text } => {
                 *self.said.entry(*choice).or_default() += text.chars().count();
                 self.delta(*choice, out, |delta| delta.field("content", text));

@@ -65,10 +65,8 @@ impl Anthropic {
             Endpoint::Chat | Endpoint::Embeddings => self.messages.clone(),
         };
         *request.headers_mut() = self.headers.clone();
-        if let Some(client) = outgoing.headers {
-            for (name, value) in client {
-                request.headers_mut().insert(name, value.clone());
-            }
+        for (name, value) in outgoing.headers {
+            request.headers_mut().insert(name, value.clone());
         }
         request
     }
@@ -95,7 +93,7 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
 /// Anthropic answers an empty account with 400 and this text.
 fn is_out_of_money(body: &[u8]) -> bool {
     Dialect::AnthropicMessages
-        .vendor_fault(body)
+        .vendor_fault(&HeaderMap::new(), body)
         .is_some_and(|fault| fault.message.contains("credit balance is too low"))
 }
 

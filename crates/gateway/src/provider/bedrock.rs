@@ -146,11 +146,8 @@ impl Bedrock {
 
 /// What Bedrock says by an error: by its name where it gives one, else by the status.
 pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-    let named = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let name = named.or_else(|| Dialect::BedrockConverse.vendor_fault(body)?.kind).unwrap_or_default();
-    // `Name:http://…` and `namespace#Name` are both written.
-    let name = name.split(':').next().and_then(|name| name.rsplit('#').next()).unwrap_or_default();
-    match (name, status.as_u16()) {
+    let fault = Dialect::BedrockConverse.vendor_fault(headers, body).unwrap_or_default();
+    match (fault.kind.as_deref().unwrap_or_default(), status.as_u16()) {
         (_, 300..=399) => Failure::Redirect,
         ("ThrottlingException" | "TooManyRequestsException" | "ServiceQuotaExceededException", _) => {
             Failure::RateLimited(retry_after(headers))
@@ -165,19 +162,16 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
             | "ServiceUnavailableException",
             _,
         ) => Failure::Passing(retry_after(headers)),
-        ("ValidationException", _) if is_no_model(body) => Failure::NoModel,
+        // Bedrock answers a model that it does not have with this text.
+        ("ValidationException", _) if fault.message.contains("model identifier is invalid") => {
+            Failure::NoModel
+        }
         (_, 401 | 403) => Failure::Credentials,
         (_, 404) => Failure::NoModel,
         (_, 429) => Failure::RateLimited(retry_after(headers)),
         (_, 408 | 409 | 424 | 500..=599) => Failure::Passing(retry_after(headers)),
         _ => Failure::Caller,
     }
-}
-
-/// Bedrock answers a model that it does not have with a `ValidationException` of this text.
-fn is_no_model(body: &[u8]) -> bool {
-    let fault = Dialect::BedrockConverse.vendor_fault(body);
-    fault.is_some_and(|fault| fault.message.contains("model identifier is invalid"))
 }
 
 #[cfg(test)]

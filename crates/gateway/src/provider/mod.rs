@@ -145,8 +145,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) model: &'a str,
     /// Whether a stream is asked for.
     pub(crate) stream: bool,
-    /// The headers of the client's wire, where the vendor speaks it too.
-    pub(crate) headers: Option<&'a HeaderMap>,
+    /// The headers that belong to the wire: the client's own, or those that its request came to.
+    pub(crate) headers: &'a HeaderMap,
     /// The body, in the provider's wire.
     pub(crate) body: Bytes,
 }

@@ -112,6 +112,10 @@ fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {
     let out = response.headers_mut();
     if stream {
         out.insert(CONTENT_TYPE, stream_type(dialect));
+        if dialect == Dialect::BedrockInvokeAnthropic {
+            // The type of what the chunks carry.
+            out.insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
+        }
         out.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         out.insert("x-accel-buffering", HeaderValue::from_static("no"));
     } else {

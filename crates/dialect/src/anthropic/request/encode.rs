@@ -37,6 +37,9 @@ impl Losses {
 /// The version that a body says where Bedrock carries it.
 const BEDROCK_VERSION: &str = "bedrock-2023-05-31";
 
+/// The member of a body in which clients of Bedrock ask for betas.
+const BETAS: &str = "anthropic_beta";
+
 /// Whether the request speaks this wire's own words in its `extra` members and its file ids.
 pub(super) fn is_own(request: &ChatRequest) -> bool {
     request.origin.is_none_or(|origin| origin == Dialect::AnthropicMessages)
@@ -121,12 +124,25 @@ fn write(
         for (name, value) in request.extra.iter().filter(|(name, _)| !is_apart(name)) {
             body.field(name, value);
         }
+        if carrier == Carrier::Bedrock {
+            body.opt(BETAS, request.extra.get(BETAS));
+        }
     }
 }
 
 /// Members of `extra` that are not written as they are.
 fn is_apart(name: &str) -> bool {
-    matches!(name, "output_config" | "anthropic_beta")
+    matches!(name, "output_config" | BETAS)
+}
+
+/// The betas that a body asks for, as the value of the API's header. None if there are none, or they are no names.
+pub(crate) fn betas(request: &ChatRequest) -> Option<String> {
+    list(request.extra.get(BETAS).filter(|_| is_own(request))?)
+}
+
+fn list(betas: &Json) -> Option<String> {
+    let names: Vec<String> = serde_json::from_str(betas.get()).ok()?;
+    Some(names.join(",")).filter(|names| !names.is_empty())
 }
 
 fn write_turn(object: &mut Object<'_>, turn: &Turn<'_>, conversation: &Conversation<'_>) {
@@ -228,9 +244,10 @@ fn parameters(request: &ChatRequest, losses: &mut Losses) {
     for name in request.stream_extra.keys() {
         drop(true, &format!("stream_options.{name}"), "the wire has no such field");
     }
-    for name in request.extra.keys() {
-        drop(!own, name, "another wire's own field");
-        drop(own && name == "anthropic_beta", name, "betas are a header");
+    let betas = request.extra.get(BETAS).filter(|betas| own && list(betas).is_none());
+    drop(betas.is_some(), BETAS, "betas are a list of names");
+    if !own {
+        request.extra.keys().for_each(|name| losses.push(Loss::foreign(name)));
     }
     let mut refuse = |asked: bool, field: &str, why: &'static str| {
         if asked {

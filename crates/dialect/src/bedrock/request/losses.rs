@@ -38,7 +38,7 @@ pub(super) fn of(request: &ChatRequest, own: bool) -> Vec<Loss> {
         }),
     );
     if !own {
-        losses.extend(request.extra.keys().map(|name| Loss::dropped(name, "another wire's own field")));
+        losses.extend(request.extra.keys().map(|name| Loss::foreign(name)));
     }
     losses
 }

@@ -82,7 +82,7 @@ fn parameters(request: &ChatRequest, losses: &mut Vec<Loss>) {
     });
     lose(shown, || Loss::dropped("thinking.display", "the wire shows what it shows"));
     if foreign {
-        losses.extend(request.extra.keys().map(|name| Loss::dropped(name, "another wire's own field")));
+        losses.extend(request.extra.keys().map(|name| Loss::foreign(name)));
     }
 }
 

@@ -46,6 +46,9 @@ fn a_vendors_refusal_keeps_its_words() {
     assert_eq!(body["request_id"], id.to_string());
     let ours: Value = serde_json::from_slice(&DIALECT.vendor_error_body(b"<html>", &error, &id)).unwrap();
     assert_eq!(ours["error"]["message"], "refused");
-    assert_eq!(DIALECT.vendor_fault(vendor).unwrap().kind.as_deref(), Some("invalid_request_error"));
-    assert_eq!(DIALECT.vendor_fault(b"{}"), None);
+    assert_eq!(
+        DIALECT.vendor_fault(&http::HeaderMap::new(), vendor).unwrap().kind.as_deref(),
+        Some("invalid_request_error")
+    );
+    assert_eq!(DIALECT.vendor_fault(&http::HeaderMap::new(), b"{}"), None);
 }

@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use steelyard_core::{ApiError, ErrorCode, RequestId};
 use steelyard_dialect::event_stream::{MAX_FRAME, take};
@@ -45,9 +46,31 @@ fn a_vendors_own_refusal_is_kept_and_ours_stands_in_where_it_cannot_be_read() {
     for garbage in ["", "<html>", "[]", "{}"] {
         assert_eq!(read(garbage), json!({"message": "refused", "steelyard": own}), "{garbage}");
     }
-    let fault = DIALECT.vendor_fault(br#"{"message":"no","__type":"ValidationException"}"#).unwrap();
-    assert_eq!((fault.message.as_str(), fault.kind.as_deref()), ("no", Some("ValidationException")));
-    assert_eq!(DIALECT.vendor_fault(b"<html>"), None);
+}
+
+#[test]
+fn a_refusals_name_is_that_of_its_header_before_that_of_its_body() {
+    let read = |header: Option<&'static str>, body: &str| {
+        let headers = header
+            .map(|name| (HeaderName::from_static("x-amzn-errortype"), HeaderValue::from_static(name)))
+            .into_iter()
+            .collect();
+        let fault = DIALECT.vendor_fault(&headers, body.as_bytes())?;
+        Some((fault.kind.unwrap_or_default(), fault.message))
+    };
+    let named = |kind: &str, message: &str| Some((kind.to_owned(), message.to_owned()));
+    let said = r#"{"message":"no","__type":"com.amazon#ValidationException"}"#;
+    let quiet = r#"{"message":"no"}"#;
+    assert_eq!(read(None, said), named("ValidationException", "no"));
+    assert_eq!(read(None, quiet), named("", "no"));
+    assert_eq!(read(Some("ThrottlingException"), said), named("ThrottlingException", "no"));
+    assert_eq!(read(Some("ThrottlingException"), quiet), named("ThrottlingException", "no"));
+    let address = "AccessDeniedException:http://internal.amazon.com/coral/com.amazon.bedrock/";
+    assert_eq!(read(Some(address), quiet), named("AccessDeniedException", "no"));
+    assert_eq!(read(Some("com.amazon#AccessDeniedException"), "<html>"), named("AccessDeniedException", ""));
+    assert_eq!(read(Some(""), said), named("ValidationException", "no"));
+    assert_eq!(read(Some(""), "<html>"), None);
+    assert_eq!(read(None, "<html>"), None);
 }
 
 #[test]

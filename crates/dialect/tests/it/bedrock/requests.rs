@@ -703,6 +703,28 @@ fn depth_costs_no_stack() {
         let reply = format!(r#"{{"output":{{"message":{{"role":"assistant","content":[{block}]}}}}}}"#);
         assert!(DIALECT.decode_response(reply.as_bytes()).is_err());
         let _ = DIALECT.usage_of_reply(reply.as_bytes());
-        assert_eq!(DIALECT.vendor_fault(block.as_bytes()), None);
+        assert_eq!(DIALECT.vendor_fault(&http::HeaderMap::new(), block.as_bytes()), None);
+    }
+}
+
+#[test]
+fn a_guardrail_that_would_not_run_is_refused() {
+    let guarded = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}],"guardrailConfig":{"guardrailIdentifier":"abc123","guardrailVersion":"1"}}"#;
+    let said =
+        r#"{"messages":[{"role":"user","content":[{"text":"hi"},{"guardContent":{"text":{"text":"x"}}}]}]}"#;
+    for (body, field) in [(guarded, "guardrailConfig"), (said, "messages[0].content[1]")] {
+        let request = DIALECT.decode_request(body.as_bytes(), &path("m")).unwrap();
+        for wire in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockInvokeAnthropic] {
+            let (_, losses) = wire.encode_request(&request, &target("m"));
+            let refused: Vec<_> = losses
+                .iter()
+                .filter(|loss| loss.kind == LossKind::Refused)
+                .map(|loss| &*loss.field)
+                .collect();
+            assert_eq!(refused, [field], "{wire:?}");
+        }
+        let (encoded, losses) = DIALECT.encode_request(&request, &target("m"));
+        assert_eq!(losses, []);
+        assert!(std::str::from_utf8(&encoded).unwrap().contains("guard"));
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use bytes::{Bytes, BytesMut};
 use steelyard_core::{Usage, UsageClass};
 use steelyard_dialect::chat::FinishReason;
-use steelyard_dialect::event_stream::Frames;
-use steelyard_dialect::{Dialect, StreamEvent, TapEnd};
+use steelyard_dialect::event_stream::{self, Frames};
+use steelyard_dialect::{Dialect, Json, StreamEvent, TapEnd};
 
 use crate::bedrock::{DIALECT, context};
 use crate::fixtures;
@@ -154,7 +154,10 @@ fn a_stream_means_the_same_after_a_detour_over_anthropics_wire() {
             let said = |event: &&StreamEvent| {
                 !matches!(
                     event,
-                    StreamEvent::Start { .. } | StreamEvent::Finish { .. } | StreamEvent::Usage(_)
+                    StreamEvent::Start { .. }
+                        | StreamEvent::Finish { .. }
+                        | StreamEvent::Usage(_)
+                        | StreamEvent::ServiceTier(_)
                 )
             };
             events.iter().filter(said).cloned().collect()
@@ -212,6 +215,65 @@ fn calls_side_by_side_become_one_block_after_the_other() {
     let out = encoded(&events);
     insta::assert_snapshot!(shown(&out));
     insta::assert_binary_snapshot!("encoded_side_by_side.bin", out.to_vec());
+}
+
+#[test]
+fn the_tier_that_served_comes_with_the_figures_and_goes_where_a_wire_has_a_word_for_it() {
+    let body = fixtures::one("bedrock/streams/text.bin");
+    let mut frame = BytesMut::new();
+    let headers =
+        [(":event-type", "metadata"), (":content-type", "application/json"), (":message-type", "event")];
+    let payload = br#"{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7},"metrics":{"latencyMs":1},"serviceTier":{"type":"priority"}}"#;
+    event_stream::write(&mut frame, &headers, payload);
+    let mut before = 0;
+    let (mut at, mut kinds) = (0, Vec::new());
+    while let Some((found, length)) = event_stream::take(&body[at..], body.len()).unwrap() {
+        let kind = found.header(":event-type").unwrap().to_owned();
+        if kind == "metadata" {
+            before = at;
+        }
+        kinds.push(kind);
+        at += length;
+    }
+    assert_eq!(kinds.last().map(String::as_str), Some("metadata"));
+    let body = [&body[..before], &frame].concat();
+
+    let (events, end) = decoded(DIALECT, &[&body]);
+    assert_eq!(end, "complete");
+    assert_eq!(events.last(), Some(&StreamEvent::ServiceTier("priority".into())));
+    assert_eq!(relayed(DIALECT, &[&body]).facts.service_tier.as_deref(), Some("priority"));
+    assert!(shown(&encoded(&events)).trim_end().ends_with(r#""serviceTier":{"type":"priority"}}"#));
+    let mut encoder = Dialect::OpenAiChat.stream_encoder(context());
+    let mut out = BytesMut::new();
+    events.iter().for_each(|event| encoder.push(event, &mut out));
+    encoder.finish(812, &mut out);
+    let out = String::from_utf8(out.to_vec()).unwrap();
+    let figures = out.lines().find(|line| line.contains("\"prompt_tokens\"")).unwrap();
+    assert!(figures.contains(r#""service_tier":"priority""#), "{figures}");
+}
+
+/// What Chat Completions tells of a web page it cites.
+const PAGES: &str = r#"[{"type":"url_citation","url_citation":{"url":"https://a.example/x","title":"A","start_index":0,"end_index":4}},{"type":"url_citation","url_citation":{"url":"https://b.example/","title":"B","start_index":5,"end_index":9}},{"type":"file_citation"}]"#;
+
+#[test]
+fn web_pages_that_another_vendor_cites_are_cited() {
+    let events = [
+        text("read this"),
+        StreamEvent::Annotations { choice: 0, annotations: Json::parse(PAGES).unwrap() },
+        StreamEvent::Finish { choice: 0, reason: FinishReason::Stop },
+    ];
+    let out = encoded(&events);
+    insta::assert_snapshot!(shown(&out));
+    let (again, _) = decoded(DIALECT, &[&out]);
+    let cited = again.iter().filter(|event| matches!(event, StreamEvent::Citation { .. })).count();
+    assert_eq!(cited, 2);
+
+    let body = format!(
+        r#"{{"model":"m","choices":[{{"index":0,"finish_reason":"stop","message":{{"role":"assistant","content":"read this","annotations":{PAGES}}}}}]}}"#
+    );
+    let whole = Dialect::OpenAiChat.decode_response(body.as_bytes()).unwrap();
+    let written = DIALECT.encode_response(&whole, &context());
+    insta::assert_snapshot!("pages_in_a_reply", std::str::from_utf8(&written).unwrap());
 }
 
 #[test]

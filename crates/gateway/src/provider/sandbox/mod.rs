@@ -76,7 +76,10 @@ fn losses(request: &ChatRequest) -> Vec<Loss> {
         ("store", request.store == Some(true), "it keeps nothing"),
     ];
     let named = asked.into_iter().filter(|(_, asked, _)| *asked);
-    let unknown = request.extra.keys().map(|field| Loss::dropped(field, "it does not know the field"));
+    let unknown = request.extra.keys().map(|field| match field.as_str() {
+        "guardrailConfig" => Loss::refused(field, "it has no guardrails"),
+        field => Loss::dropped(field, "it does not know the field"),
+    });
     named.map(|(field, _, why)| Loss::dropped(field, why)).chain(unknown).collect()
 }
 
