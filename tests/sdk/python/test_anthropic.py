@@ -43,11 +43,13 @@ def ask(request, client):
     def ask(**given):
         given = {"max_tokens": 4096, "messages": HI, **given}
         if not request.param:
-            return client.messages.create(**given)
-        with client.messages.stream(**given) as stream:
-            message = stream.get_final_message()
-            message._request_id = stream.request_id
-            return message
+            raw = client.messages.with_raw_response.create(**given)
+            message, response = raw.parse(), raw.http_response
+        else:
+            with client.messages.stream(**given) as stream:
+                message, response = stream.get_final_message(), stream.response
+        message._request_id = response.headers["x-steelyard-request-id"]
+        return message
 
     return ask
 
@@ -384,7 +386,7 @@ def test_leaving_a_stream_cancels_upstream(client, wire, vendor, entry):
             if number == 5:
                 break
         assert vendor.state()["answering"] == 1
-        request_id = stream.request_id
+        request_id = stream.response.headers["x-steelyard-request-id"]
     vendor.becomes(aborted=1, answering=0)
     recorded = entry(request_id)
     assert recorded["outcome"] == "client_gone"

@@ -65,7 +65,10 @@ pub(crate) fn vendor_body(vendor: &[u8], error: &ApiError, request_id: &RequestI
 fn text(error: &ApiError, request_id: &RequestId) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     Object::write(&mut out, |body| {
-        body.field("message", &error.public);
+        match overflow(error) {
+            Some(text) => body.field("message", &text),
+            None => body.field("message", &error.public),
+        }
         body.object("steelyard", |own| {
             own.field("code", error.code.code());
             own.field("request_id", request_id);
@@ -89,6 +92,14 @@ pub(crate) fn fault(headers: &HeaderMap, body: &[u8]) -> Option<UpstreamFault> {
 pub(super) fn plain_name(name: &str) -> String {
     let name = name.split(':').next().unwrap_or_default();
     name.rsplit('#').next().unwrap_or_default().trim().to_owned()
+}
+
+/// Agents shorten their conversation when they read Bedrock's own words for a prompt that does not fit, and no other
+/// vendor's.
+fn overflow(error: &ApiError) -> Option<String> {
+    const OURS: &str = "Input is too long for requested model";
+    let text = &error.public;
+    (error.code == ErrorCode::ContextTooLong && !text.contains(OURS)).then(|| format!("{OURS}. ({text})"))
 }
 
 /// The name and the status. SDKs repeat what is named throttling, unavailable or internal, and a time-out; so those
@@ -120,5 +131,22 @@ fn name(code: ErrorCode) -> (&'static str, StatusCode) {
             ErrorKind::Unavailable => ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE),
             ErrorKind::Internal => ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_that_does_not_fit_is_told_in_bedrocks_words() {
+        let told = |code, text: &str| overflow(&ApiError::new(code, text));
+        let anthropic = "prompt is too long: 2 tokens > 1 maximum";
+        assert_eq!(
+            told(ErrorCode::ContextTooLong, anthropic),
+            Some(format!("Input is too long for requested model. ({anthropic})"))
+        );
+        assert_eq!(told(ErrorCode::ContextTooLong, "Input is too long for requested model."), None);
+        assert_eq!(told(ErrorCode::UpstreamRefused, anthropic), None);
     }
 }

@@ -26,6 +26,7 @@ mod circuit;
 mod failover;
 mod faults;
 mod timeouts;
+mod translate;
 
 mod client_gone;
 mod ledger;

@@ -229,6 +229,14 @@ impl Stream {
         }
     }
 
+    /// Reads until these bytes have come, on whatever wire.
+    pub async fn until_bytes(&mut self, text: &str) {
+        while !self.read.windows(text.len()).any(|bytes| bytes == text.as_bytes()) {
+            let more = self.fill().await;
+            assert!(more, "the stream ended before `{text}`: {}", String::from_utf8_lossy(&self.read));
+        }
+    }
+
     /// Reads the rest.
     pub async fn finish(mut self) -> Answer {
         while self.fill().await {}

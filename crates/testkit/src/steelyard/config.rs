@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use crate::Upstream;
+use crate::{Upstream, Wire};
 
 /// A configuration in the making. What the builders do not know goes in by [`Config::toml`].
 #[derive(Debug, Clone, Default)]
@@ -28,10 +28,19 @@ impl Config {
             .route("smart", &["up/m"], "retries = 0")
     }
 
-    /// Adds a `compatible` channel, with further lines of TOML.
+    /// Adds a channel to a vendor, by the provider that speaks its wire, with further lines of TOML.
     #[must_use]
     pub fn channel(self, name: &str, upstream: &Upstream, more: &str) -> Self {
-        self.channel_at(name, upstream.addr(), more)
+        let credentials = match upstream.wire() {
+            Wire::OpenAi | Wire::Anthropic => format!("api_key = \"vendor-key-{name}\""),
+            Wire::Bedrock => "region = \"us-east-1\"\ncredentials = { access_key_id = \"AKIDEXAMPLE\", \
+                              secret_access_key = \"vendor-secret\" }"
+                .to_owned(),
+        };
+        let (provider, base_url) = (upstream.wire().provider(), upstream.base_url());
+        self.toml(&format!(
+            "[[channels]]\nname = \"{name}\"\nprovider = \"{provider}\"\nbase_url = \"{base_url}\"\n{credentials}\n{more}\n"
+        ))
     }
 
     /// Adds a `compatible` channel at an address.

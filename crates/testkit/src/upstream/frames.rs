@@ -45,6 +45,57 @@ pub fn exception_frame(kind: &str, payload: &Value) -> Bytes {
     frame(&headers, payload.to_string().as_bytes())
 }
 
+/// A frame as a client reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Names and values, in order.
+    pub headers: Vec<(String, String)>,
+    /// What it carries.
+    pub payload: Bytes,
+}
+
+impl Frame {
+    /// The value of a header, such as `:event-type`.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The payload as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.payload).expect("the payload of a frame is JSON")
+    }
+}
+
+/// The whole frames at the start of `bytes`, and how many bytes are left behind them. Panics on a frame that a
+/// client would refuse.
+pub fn unframe(bytes: &[u8]) -> (Vec<Frame>, usize) {
+    let number = |bytes: &[u8]| bytes.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    let length = |bytes: &[u8]| usize::try_from(number(bytes)).expect("a length fits");
+    let (mut rest, mut frames) = (bytes, Vec::new());
+    while rest.len() >= 12 {
+        assert_eq!(crc32fast::hash(&rest[..8]), number(&rest[8..12]), "the prelude's checksum");
+        let (total, headers) = (length(&rest[..4]), length(&rest[4..8]));
+        if rest.len() < total {
+            break;
+        }
+        let end = total - 4;
+        assert_eq!(crc32fast::hash(&rest[..end]), number(&rest[end..total]), "the frame's checksum");
+        let mut block = &rest[12..12 + headers];
+        let mut read = Vec::new();
+        while !block.is_empty() {
+            let (name, value) = block[1..].split_at(usize::from(block[0]));
+            assert_eq!(value[0], 7, "headers are of type string");
+            let (value, more) = value[3..].split_at(length(&value[1..3]));
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("headers are UTF-8");
+            read.push((text(name), text(value)));
+            block = more;
+        }
+        frames.push(Frame { headers: read, payload: Bytes::copy_from_slice(&rest[12 + headers..end]) });
+        rest = &rest[total..];
+    }
+    (frames, rest.len())
+}
+
 /// What can be wrong with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadFrame {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::upstream::frames::{event_frame, exception_frame};
-use crate::{Answer, BadFrame, Chat, Client, End, Upstream, Wire, chat, status};
+use crate::{Answer, BadFrame, Chat, Client, End, Frame, Upstream, Wire, chat, status, unframe};
 
 fn client(upstream: &Upstream) -> Client {
     Client::new(format!("http://{}", upstream.addr()), Some("k".to_owned()))
@@ -48,21 +48,15 @@ fn named(answer: &Answer) -> Vec<(String, Value)> {
     events.collect()
 }
 
-/// The frames of a stream on Bedrock's wire: the last header's value, the first one's, and the payload.
+/// The frames of a stream on Bedrock's wire: the name and the payload.
 fn framed(answer: &Answer) -> Vec<(String, Value)> {
-    let (mut rest, mut frames) = (&answer.body[..], Vec::new());
-    let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-    while !rest.is_empty() {
-        let (total, headers) = (number(&rest[..4]), number(&rest[4..8]));
-        let first = &rest[12..12 + headers];
-        let name = usize::from(first[0]);
-        let value = number(&first[name + 2..name + 4]);
-        let kind = String::from_utf8_lossy(&first[name + 4..name + 4 + value]).into_owned();
-        let payload = serde_json::from_slice(&rest[12 + headers..total - 4]).expect("JSON");
-        frames.push((kind, payload));
-        rest = &rest[total..];
-    }
-    frames
+    let (frames, left) = unframe(&answer.body);
+    assert_eq!(left, 0, "half a frame is left");
+    let name = |frame: &Frame| {
+        let name = frame.header(":event-type").or_else(|| frame.header(":exception-type"));
+        name.expect("every frame has a name").to_owned()
+    };
+    frames.iter().map(|frame| (name(frame), frame.json())).collect()
 }
 
 #[test]
