@@ -320,9 +320,9 @@ impl Snapshot {
             return Some(Arc::clone(route));
         }
         if name.starts_with("arn:") {
-            // What an ARN of AWS names stands behind its last slash.
-            let (_, id) = name.rsplit_once('/')?;
-            return self.names.get(id).map(Arc::clone);
+            // What an ARN of AWS names stands behind its kind; a custom model, behind its last slash.
+            let (_, id) = name.split_once('/').filter(|(_, id)| !id.starts_with("arn:"))?;
+            return self.resolve(id).or_else(|| self.names.get(id.rsplit_once('/')?.1).map(Arc::clone));
         }
         let (channel, model) = name.split_once('/')?;
         let channel = self.channels.get(channel).filter(|_| !model.is_empty())?;

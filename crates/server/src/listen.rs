@@ -3,13 +3,18 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response, Version};
 use bytes::{Bytes, BytesMut};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -182,7 +187,13 @@ fn service(
         async move {
             let id = RequestId::new();
             request.extensions_mut().insert(id);
+            let (request, unread) = Watched::request(request);
             let mut response = router.oneshot(request).await?;
+            // What is left of a body stands in the way of the next request, so the connection ends; a client that is
+            // not told so would send that one in vain.
+            if unread.load(Ordering::Relaxed) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             let text =
                 HeaderValue::try_from(id.to_string()).expect("an id is letters, digits and an underscore");
             response.headers_mut().insert("x-request-id", text.clone());
@@ -190,6 +201,46 @@ fn service(
             Ok(response)
         }
     })
+}
+
+/// The body of a request, and whether some of it has not been read.
+struct Watched {
+    body: Incoming,
+    unread: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn request(request: Request<Incoming>) -> (Request<Self>, Arc<AtomicBool>) {
+        // A stream of HTTP/2 ends without its connection.
+        let counts = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
+        let unread = Arc::new(AtomicBool::new(counts));
+        let shared = Arc::clone(&unread);
+        (request.map(|body| Self { body, unread: shared }), unread)
+    }
+}
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.unread.store(false, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Opens the port.

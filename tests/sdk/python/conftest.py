@@ -1,42 +1,66 @@
-"""Clients pointed at the server that run.sh started, and a look at what its vendor got."""
+"""What the tests of every SDK need: the vendors that run.sh started, the ledger, and keys."""
 
-import asyncio
 import json
 import os
 import time
 import urllib.request
 
-import openai
 import pytest
 
-SCRIPTED = os.environ["SCRIPTED_URL"]
 STEELYARD = os.environ["STEELYARD_URL"]
 
+# The wires that the vendors behind speak; each is the name of a channel too.
+WIRES = ["openai", "anthropic", "bedrock"]
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "cities": {"type": "array", "items": {"type": "string"}},
+        "year": {"type": "integer"},
+    },
+    "required": ["name", "cities", "year"],
+    "additionalProperties": False,
+}
+HANSA = {"name": "Hansa", "cities": ["Lübeck", "Bergen"], "year": 1356}
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(params=WIRES)
+def wire(request):
+    """The wire of the vendor behind."""
+    return request.param
+
 
 @pytest.fixture
-def client():
-    """Configured as users do it: by OPENAI_BASE_URL and OPENAI_API_KEY."""
-    with openai.OpenAI(max_retries=0) as client:
-        yield client
+def fault(wire, request):
+    """The name of a route that goes wrong; each client has its own."""
+    return lambda kind: f"{request.module.CLIENT}-{wire}-fault-{kind}"
 
 
-@pytest.fixture
-def run():
-    """Runs a coroutine function with an asynchronous client."""
-
-    def run(body):
-        async def main():
-            async with openai.AsyncOpenAI(max_retries=0) as client:
-                return await body(client)
-
-        return asyncio.run(main())
-
-    return run
+def thinker(wire):
+    """A model that thinks. Bedrock's word for it is for Claude alone, which is known by its name."""
+    return "bedrock/anthropic.claude-reasoning" if wire == "bedrock" else f"{wire}/reasoning"
 
 
 class Vendor:
+    """What a vendor got."""
+
+    def __init__(self, wire):
+        # Without the path that the vendor's wire begins with.
+        self.root = "/".join(os.environ[f"SCRIPTED_{wire.upper()}"].split("/")[:3])
+        self._ask("/control/reset", "POST")
+
     def _ask(self, path, method="GET"):
-        request = urllib.request.Request(SCRIPTED + path, method=method, data=b"" if method == "POST" else None)
+        request = urllib.request.Request(self.root + path, method=method, data=b"" if method == "POST" else None)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
@@ -62,10 +86,24 @@ class Vendor:
 
 
 @pytest.fixture
-def vendor():
-    vendor = Vendor()
-    vendor._ask("/control/reset", "POST")
-    return vendor
+def vendor(wire):
+    return Vendor(wire)
+
+
+@pytest.fixture
+def openai_vendor():
+    """For what has words on this wire alone."""
+    return Vendor("openai")
+
+
+def manage(method, path, body=None):
+    """A call of the management API as its administrator."""
+    headers = {"authorization": f"Bearer {os.environ['STEELYARD_ADMIN_KEY']}", "content-type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(STEELYARD + "/api/v1" + path, data, headers, method=method)
+    with urllib.request.urlopen(request) as answer:
+        text = answer.read()
+        return json.loads(text) if text else None
 
 
 @pytest.fixture
@@ -73,20 +111,25 @@ def entry():
     """The ledger's entry of a request id."""
 
     def entry(request_id):
-        path = f"/api/v1/ledger/entries?request_id={request_id}"
-        key = os.environ["STEELYARD_ADMIN_KEY"]
-        request = urllib.request.Request(STEELYARD + path, headers={"authorization": f"Bearer {key}"})
         end = time.monotonic() + 10
         while time.monotonic() < end:
-            with urllib.request.urlopen(request) as answer:
-                data = json.load(answer)["data"]
+            data = manage("GET", f"/ledger/entries?request_id={request_id}")["data"]
             if data:
                 assert len(data) == 1, data
                 return data[0]
-            time.sleep(0.05)
+            time.sleep(0.02)
         raise AssertionError(f"no entry of {request_id}")
 
     return entry
+
+
+@pytest.fixture
+def revoked(request):
+    """A key that worked once."""
+    name = f"revoked {request.node.name}"
+    key = manage("POST", "/keys", {"name": name, "aws": True})
+    manage("DELETE", f"/keys/{key['id']}")
+    return key
 
 
 def pytest_sessionfinish(session, exitstatus):

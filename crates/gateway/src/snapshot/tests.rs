@@ -58,6 +58,16 @@ fn names_resolve_in_their_order() {
     assert_eq!(name("openai/gpt-4o").as_deref(), Some("openai/gpt-4o"));
     assert_eq!(name("gpt-4o-mini").as_deref(), Some("openai/gpt-4o-mini"));
     assert_eq!(name("our-finetune").as_deref(), Some("vllm/our-finetune"));
+    for (arn, offer) in [
+        ("arn:aws:bedrock:us-east-1::foundation-model/our-finetune", Some("vllm/our-finetune")),
+        ("arn:aws:bedrock:us-east-1::foundation-model/vllm/any", Some("vllm/any")),
+        ("arn:aws:bedrock:us-east-1:1:custom-model/base/our-finetune", Some("vllm/our-finetune")),
+        ("arn:aws:bedrock:us-east-1::foundation-model/nobody", None),
+        ("arn:x/arn:y/our-finetune", None),
+        ("arn:our-finetune", None),
+    ] {
+        assert_eq!(name(arn).as_deref(), offer, "{arn}");
+    }
     assert_eq!(name("vllm/brand-new").as_deref(), Some("vllm/brand-new"), "any model of a known channel");
     assert_eq!(name("vllm/").as_deref(), None);
     assert_eq!(name("nowhere/model"), None);

@@ -84,6 +84,20 @@ async fn a_strangers_body_is_not_read() {
     raw.write("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 900000000\r\n\r\n{").await;
     let answer = raw.read_until("SY0101").await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_unless_a_body_was_left_unread() {
+    let app = app().await;
+    let mut raw = app.server.raw().await;
+    raw.write("GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let answer = raw.read_until("SY0101").await;
+    assert!(!answer.contains("connection:"), "{answer}");
+    // Clients send the head before the body: the answer can be out before the latter comes.
+    raw.write("POST /v1/no/such/path HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n").await;
+    let answer = raw.read_until("SY0007").await;
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
 }
 
 #[tokio::test]

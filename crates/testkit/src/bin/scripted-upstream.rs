@@ -50,7 +50,9 @@ fn script(request: &Request) -> Reply {
     }
     let body = request.json();
     let model = request.model().unwrap_or_default();
-    match model.as_str() {
+    // Some of Bedrock's words are for Claude alone, which is known by its name.
+    let model = model.strip_prefix("anthropic.claude-").unwrap_or(&model);
+    match model {
         // An error after some text.
         "fault-stream-error" => chat().texts(["one ", "two "]).fail("the vendor's engine failed").into(),
         // A connection that breaks after some text.
@@ -65,6 +67,10 @@ fn script(request: &Request) -> Reply {
         "tools" => tools(request),
         // JSON that satisfies the schema of the tests.
         "structured" => structured(request),
+        // Answers that end otherwise than by themselves.
+        "length" => chat().text("You said").finish("length").into(),
+        "filtered" => chat().text("You").finish("content_filter").into(),
+        "stopped" => chat().text("You said").stop_sequence("END").into(),
         "refusal" => chat().refusal("I will not do that.").into(),
         // Thinks aloud, and signs where the wire has signatures.
         "reasoning" => {
