@@ -260,7 +260,7 @@ impl<'a> Dispatch<'a> {
             body: std::mem::take(&mut sending.body),
         };
         let prepared = provider.prepare(outgoing, self.gateway.clock.now()).await;
-        let (mut request, client) = prepared.map_err(Miss::Unreachable)?;
+        let (mut request, client) = prepared.map_err(Miss::NoCredentials)?;
         self.account().trace().sending(&mut request);
         let limits = *offer.channel.timeouts();
         let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
@@ -410,6 +410,11 @@ impl<'a> Dispatch<'a> {
                 account.attempt_free(AttemptStatus::ConnectError);
                 offer.health.failed(now);
                 false
+            }
+            // Rest does not mend it, so it does not open the circuit.
+            Miss::NoCredentials(_) => {
+                account.attempt_free(AttemptStatus::ConnectError);
+                true
             }
             Miss::Status { failure, .. } => {
                 account.attempt_free(AttemptStatus::HttpError);
