@@ -181,7 +181,9 @@ fn streams_of_other_vendors_become_anthropics_events() {
             let out = [&*before, &*terminal].concat();
             let mut plain = ANTHROPIC.stream_encoder(context());
             let mut sse = BytesMut::new();
-            events.iter().for_each(|event| plain.push(event, &mut sse));
+            for event in &events {
+                plain.push(event, &mut sse);
+            }
             plain.finish(812, &mut sse);
             let (expected, _) = decoded(ANTHROPIC, &[&sse]);
             assert_eq!(decoded(DIALECT, &[&out]), (expected, "complete".into()), "{folder} {name}");

@@ -13,12 +13,14 @@ mod app;
 
 mod chat;
 mod embeddings;
+mod invoke;
 mod models;
 mod sandbox;
 mod secrets;
 mod stream;
 
 mod auth;
+mod aws_chain;
 mod headers;
 mod keys;
 mod naming;
