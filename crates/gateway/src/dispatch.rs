@@ -13,7 +13,7 @@ use opentelemetry::trace::TraceId;
 use steelyard_core::port::LedgerError;
 use steelyard_core::record::{AttemptStatus, Outcome};
 use steelyard_core::{ApiError, ErrorCode, Usage};
-use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, embeddings_usage};
+use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, accept, embeddings_usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::account::{Account, Passed};
@@ -220,7 +220,7 @@ impl<'a> Dispatch<'a> {
             compatible: provider.is_compatible(),
         };
         let (body, losses) = wire.encode_request(request, &target);
-        let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
+        let losses = accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
         let translated = Some(self.plan.reply_context(request.include_usage));
         Ok(Ready::ToSend(Sending { wire, body, losses, translated }))
     }
@@ -391,7 +391,7 @@ impl<'a> Dispatch<'a> {
     /// The stand-in model answers in this process.
     fn answer_here(&self, offer: &Offer) -> Result<Answer, Unfit> {
         let (answer, losses) = sandbox::answer(&self.plan).map_err(Unfit::Call)?;
-        let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
+        let losses = accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
         Ok(here(answer, losses, offer))
     }
 
