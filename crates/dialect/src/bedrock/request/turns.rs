@@ -74,6 +74,9 @@ pub(super) fn conversation<'a>(
     }
     conversation.turns.retain(|turn| !turn.is_empty());
     merge(&mut conversation.turns);
+    if conversation.turns.is_empty() {
+        blocks.losses.push(Loss::refused("messages", "no word of them is left: say something"));
+    }
     if !own {
         frame(&mut conversation.turns, continues, blocks);
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use steelyard_dialect::Dialect;
 use steelyard_dialect::chat::{
-    ChatRequest, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+    ChatRequest, Citation, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
     ToolInput, ToolKind,
 };
 
@@ -194,11 +194,19 @@ fn conversation(messages: &[Message]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A source. One wire always has the words, if only none.
+fn citation(citation: &Citation) -> String {
+    let Citation { title, cited_text, place } = citation;
+    let words = cited_text.as_deref().filter(|words| !words.is_empty());
+    format!("{title:?} {words:?} {place:?}")
+}
+
 /// What one part says.
 pub(crate) fn part(part: &Part) -> String {
     match part {
         Part::Text { text, citations, extra } => {
-            let citations = if citations.is_empty() { String::new() } else { debug(citations) };
+            let citations: Vec<String> = citations.iter().map(citation).collect();
+            let citations = citations.join(", ");
             format!("text {text:?} {citations} {}", members(extra))
         }
         Part::ToolCall(ToolCall { id, name, input }) => match input {

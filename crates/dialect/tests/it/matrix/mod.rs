@@ -6,8 +6,10 @@
 //! passes. `docs/fidelity.md` is this matrix, written down.
 
 mod answers;
+mod growth;
 mod meaning;
 mod page;
+mod properties;
 mod requests;
 mod rows;
 mod said;
