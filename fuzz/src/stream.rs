@@ -70,12 +70,12 @@ pub(crate) fn encoded(client: Dialect, events: &[StreamEvent]) -> Vec<u8> {
     out.to_vec()
 }
 
-/// The stream of the events, on every wire, is one that the wire's own reader reads to its end.
+/// The events can be written for the clients of every wire, and what is written makes no reader panic. A vendor's nonsense,
+/// such as a call without an id, may be nonsense there too.
 pub(crate) fn check_clients(events: &[StreamEvent]) {
     for client in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse] {
         let stream = encoded(client, events);
-        let (_, end) = decoded(client, &stream, stream.len().max(1));
-        assert_eq!(end, "Ok(())", "{}", client.name());
+        let _ = decoded(client, &stream, stream.len().max(1));
     }
 }
 
@@ -83,10 +83,11 @@ fn check(dialect: Dialect, bytes: &[u8]) {
     let Some((first, body)) = bytes.split_first() else { return };
     let (size, whole) = (usize::from(*first).max(1), body.len().max(1));
     let open = relayed(dialect, body, whole, false);
-    assert!(body.starts_with(&[open.0.as_slice(), &open.1].concat()));
+    // What passed is what came. An end that lacks its line breaks, or its last event, gets them.
+    assert!(body.starts_with(&open.0));
     let cut = relayed(dialect, body, size, false);
     // What follows the terminal part comes with it, or is never read.
-    assert_eq!((&cut.0, &cut.2, &cut.3), (&open.0, &open.2, &open.3));
+    assert_eq!((&cut.0, &cut.3), (&open.0, &open.3));
     let events = decoded(dialect, body, whole);
     assert_eq!(decoded(dialect, body, size), events);
     if events.1 == "Ok(())" {

@@ -194,11 +194,12 @@ fn conversation(messages: &[Message]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A source. One wire always has the words, if only none.
+/// A source. One wire always has all of its members, if only empty.
 fn citation(citation: &Citation) -> String {
     let Citation { title, cited_text, place } = citation;
     let words = cited_text.as_deref().filter(|words| !words.is_empty());
-    format!("{title:?} {words:?} {place:?}")
+    let place = debug(place).replace("Some(\"\")", "None");
+    format!("{title:?} {words:?} {place}")
 }
 
 /// What one part says.

@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use steelyard_dialect::chat::ChatRequest;
+use steelyard_dialect::chat::{ChatRequest, Part, ToolChoice, ToolKind};
 use steelyard_dialect::{Dialect, Loss, LossKind, StreamEvent};
 
 use super::meaning::{self, differences};
@@ -24,8 +24,10 @@ fn is_told(name: &str, losses: &[Loss], request: &ChatRequest, wire: &Wire) -> b
     match name {
         // An instruction that stands for something else stands among the messages.
         "messages" => about("cache_marks") || about("response_format") || about("tool_choice"),
-        "tools" => about("tool_choice") || matches!(request.tool_choice, Some(steelyard_dialect::chat::ToolChoice::None)),
-        "tool_choice" => about("tools") || matches!(request.tool_choice, Some(steelyard_dialect::chat::ToolChoice::None)),
+        "tools" => about("tool_choice") || request.tool_choice == Some(ToolChoice::None),
+        "tool_choice" => about("tools") || request.tool_choice == Some(ToolChoice::None),
+        // Of nothing that is called, nothing is called side by side.
+        "parallel_tool_calls" if request.tool_choice == Some(ToolChoice::None) => true,
         "parallel_tool_calls" => about("tools") || about("tool_choice") || request.tools.is_empty(),
         // It has a place of its own there.
         "top_k" => wire.title == "Amazon Nova",
@@ -58,16 +60,20 @@ fn check(request: &ChatRequest, wire: &Wire) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The request without what the rows say is written in another way: names of documents, and schemas of nothing.
+/// The request without what the rows say is written in another way: names of documents, ids of calls, and schemas of
+/// nothing.
 fn plain(request: &ChatRequest) -> ChatRequest {
-    use steelyard_dialect::chat::{Part, ToolKind};
     fn even(parts: &mut Vec<Part>) {
         // Blank texts say nothing, and some wires refuse them.
         parts.retain(|part| !matches!(part, Part::Text { text, .. } if text.trim().is_empty()));
         for part in parts {
             match part {
                 Part::File { filename, .. } => *filename = None,
-                Part::ToolResult(result) => even(&mut result.content),
+                Part::ToolCall(call) => call.id.clear(),
+                Part::ToolResult(result) => {
+                    result.call_id.clear();
+                    even(&mut result.content);
+                }
                 // Structure goes over as its text where the wire has no word for it.
                 Part::Json(json) => *part = Part::text(json.get()),
                 _ => {}
