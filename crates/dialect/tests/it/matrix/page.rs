@@ -11,7 +11,7 @@ use super::requests::{self, cell};
 use super::rows::{Requests, outside};
 use super::{WIRES, Wire, pairs};
 
-const INTRODUCTION: &str = include_str!("introduction.md");
+const INTRODUCTION: &str = include_str!("introduction.txt");
 
 /// What a person calls a wire.
 fn title(dialect: Dialect) -> &'static str {
