@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use steelyard_core::{ApiError, ErrorCode};
+
 use crate::json::Fault;
 
 /// Why a vendor's reply cannot be used.
@@ -108,4 +110,23 @@ impl Loss {
     pub fn refused(field: impl Into<String>, why: &'static str) -> Self {
         Self { field: field.into(), kind: LossKind::Refused, why }
     }
+}
+
+/// Whether a call is made in spite of what its target cannot express: the names of what is lost, or the refusal. A
+/// `strict` call is made only if nothing is lost.
+pub fn accept(losses: &[Loss], strict: bool) -> Result<Vec<String>, ApiError> {
+    let fatal: Vec<&Loss> = losses.iter().filter(|loss| strict || loss.kind == LossKind::Refused).collect();
+    let Some(first) = fatal.first() else {
+        let mut names: Vec<String> = losses.iter().map(|loss| loss.field.clone()).collect();
+        names.dedup();
+        return Ok(names);
+    };
+    let said: Vec<String> = fatal.iter().map(|loss| format!("`{}` ({})", loss.field, loss.why)).collect();
+    let remedy = if first.kind == LossKind::Refused {
+        "leave it out, or call a model whose wire has it"
+    } else {
+        "the call is strict: leave it out, or allow losses"
+    };
+    let text = format!("the target cannot express {}: {remedy}", said.join(", "));
+    Err(ApiError::new(ErrorCode::Loss, text).with_param(first.field.clone()))
 }

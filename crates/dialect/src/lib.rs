@@ -30,7 +30,7 @@ mod tap;
 
 pub use chat::{ChatRequest, ChatResponse};
 pub use dialect::{Dialect, ReplyContext, StreamDecoder, StreamEncoder, Target};
-pub use error::{Loss, LossKind, UpstreamFault, WireError};
+pub use error::{Loss, LossKind, UpstreamFault, WireError, accept};
 pub use event::StreamEvent;
 pub use facts::{ReplyFacts, StreamFacts, count_tokens};
 pub use json::Json;

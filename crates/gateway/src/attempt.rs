@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
 use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
-use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, embeddings_usage};
+use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, accept, embeddings_usage};
 
 use crate::account::{Account, Passed};
 use crate::answer::{callers_headers, causes, collect, vendor_request_id};
@@ -114,7 +114,7 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         compatible: provider.is_compatible(),
     };
     let (body, losses) = wire.encode_request(request, &target);
-    let losses = translate::accept(&losses, plan.strict).map_err(Unfit::Target)?;
+    let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
     let translated = Some(plan.reply_context(request.include_usage));
     let headers = wire.request_headers(request);
     Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated })))
@@ -263,7 +263,7 @@ impl Sending {
 /// The stand-in model answers in this process.
 fn answer_here(plan: &Plan, offer: &Offer) -> Result<Answer, Unfit> {
     let (answer, losses) = sandbox::answer(plan).map_err(Unfit::Call)?;
-    let losses = translate::accept(&losses, plan.strict).map_err(Unfit::Target)?;
+    let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
     Ok(here(answer, losses, offer))
 }
 

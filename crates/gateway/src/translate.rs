@@ -8,34 +8,14 @@ use std::time::Instant;
 use bytes::BytesMut;
 use http_body::Body;
 use hyper::body::Incoming;
-use steelyard_core::{ApiError, ErrorCode};
 use steelyard_dialect::chat::{Part, ToolInput};
 use steelyard_dialect::{
-    ChatResponse, Dialect, Loss, LossKind, ReplyContext, StreamDecoder, StreamEncoder, StreamEvent,
-    UpstreamFault, WireError,
+    ChatResponse, Dialect, ReplyContext, StreamDecoder, StreamEncoder, StreamEvent, UpstreamFault, WireError,
 };
 
 use crate::account::Passed;
 use crate::feed::{End, Step};
 use crate::relay::Queue;
-
-/// The names of what a target cannot express, or why the call is not made because of it.
-pub(crate) fn accept(losses: &[Loss], strict: bool) -> Result<Vec<String>, ApiError> {
-    let fatal: Vec<&Loss> = losses.iter().filter(|loss| strict || loss.kind == LossKind::Refused).collect();
-    let Some(first) = fatal.first() else {
-        let mut names: Vec<String> = losses.iter().map(|loss| loss.field.clone()).collect();
-        names.dedup();
-        return Ok(names);
-    };
-    let said: Vec<String> = fatal.iter().map(|loss| format!("`{}` ({})", loss.field, loss.why)).collect();
-    let remedy = if first.kind == LossKind::Refused {
-        "leave it out, or call a model whose wire has it"
-    } else {
-        "the call is strict: leave it out, or allow losses"
-    };
-    let text = format!("the target cannot express {}: {remedy}", said.join(", "));
-    Err(ApiError::new(ErrorCode::Loss, text).with_param(first.field.clone()))
-}
 
 /// What the account needs of a whole answer.
 pub(crate) fn passed(response: &ChatResponse) -> Passed {

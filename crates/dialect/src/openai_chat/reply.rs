@@ -238,7 +238,24 @@ fn write_content(object: &mut Object<'_>, message: &Message) {
     write_reasoning(object, message);
     details::encode(object, &message.content);
     annotations(object, message);
-    object.extra(&message.extra);
+    // A vendor's nonsense under a name of the wire's own is not told beside what is.
+    for (name, value) in message.extra.iter().filter(|(name, _)| !is_written(name, message)) {
+        object.field(name, value);
+    }
+}
+
+/// Whether a member has been written from what the message holds.
+fn is_written(name: &str, message: &Message) -> bool {
+    match name {
+        "role" | "content" | "refusal" | "tool_calls" | "audio" | "reasoning_content" | "reasoning_details" => true,
+        "annotations" => message.content.iter().any(|part| match part {
+            Part::Text { citations, .. } => {
+                citations.iter().any(|citation| matches!(citation.place, CitationPlace::Web { .. }))
+            }
+            _ => false,
+        }),
+        _ => false,
+    }
 }
 
 /// The web pages that the text cites; the wire has no word for other sources.

@@ -163,7 +163,7 @@ fn response_format() -> impl Strategy<Value = ResponseFormat> {
     ]
 }
 
-fn request() -> impl Strategy<Value = ChatRequest> {
+pub(crate) fn request() -> impl Strategy<Value = ChatRequest> {
     let tools = vec((option::of(text()), tool()), 0..3).prop_map(|tools| {
         tools
             .into_iter()
@@ -280,7 +280,7 @@ fn response() -> impl Strategy<Value = ChatResponse> {
 }
 
 /// The events of a well-formed stream.
-fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
+pub(crate) fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
     let step = prop_oneof![
         (0..2_u32, text()).prop_map(|(choice, text)| StreamEvent::Text { choice, text }),
         (0..2_u32, text()).prop_map(|(choice, text)| StreamEvent::Reasoning { choice, text }),

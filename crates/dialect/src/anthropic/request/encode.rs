@@ -50,7 +50,8 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>, carrier: Carrie
     let quirks = Quirks::of(target.model);
     parameters(request, &mut losses);
     let mut conversation = turns::gather(request, target, &mut losses);
-    if !quirks.prefill && !is_own(request) {
+    let answers = request.origin == Some(Dialect::OpenAiChat);
+    if answers || (!quirks.prefill && !is_own(request)) {
         conversation.give_the_user_the_last_word(&mut losses);
     }
     let format = answer_format(request, quirks, &mut conversation, &mut losses);
@@ -263,6 +264,6 @@ fn parameters(request: &ChatRequest, losses: &mut Losses) {
     refuse(
         request.web_search_options.is_some(),
         "web_search_options",
-        "the vendor's web search is a tool: add it",
+        "the vendor's web search is a tool of its own wire: call it there",
     );
 }

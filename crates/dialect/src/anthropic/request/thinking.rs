@@ -81,6 +81,10 @@ fn is_on(mode: ThinkingMode) -> bool {
     mode != ThinkingMode::Disabled
 }
 
+fn by_budget(thinking: Option<&Thinking>) -> bool {
+    thinking.is_some_and(|thinking| matches!(thinking.mode, ThinkingMode::Budget(_)))
+}
+
 /// The field by which the caller asked for thinking.
 fn field(request: &ChatRequest) -> &'static str {
     if request.thinking.is_some() { "thinking" } else { "reasoning_effort" }
@@ -140,7 +144,13 @@ fn wanted(request: &ChatRequest, quirks: Quirks, losses: &mut Losses) -> Option<
         // Callers of this wire and of Bedrock's ask for thinking apart from the effort.
         (None, Some(_)) if asks_apart(request) => return None,
         (None, Some(effort)) if !quirks.adaptive => {
-            let budget = budget_of_effort(effort)?;
+            let Some(budget) = budget_of_effort(effort) else {
+                losses.push(Loss::dropped("reasoning_effort", "nobody knows this word"));
+                return None;
+            };
+            if quirks.thinking && quirks.efforts.is_empty() {
+                losses.push(Loss::emulated("reasoning_effort", "it became a budget of tokens"));
+            }
             Thinking { mode: ThinkingMode::Budget(budget), display: None }
         }
         (None, Some(_)) => Thinking { mode: ThinkingMode::Adaptive, display: None },
@@ -224,8 +234,9 @@ fn effort(
     }
     if quirks.efforts.is_empty() {
         // A budget tells the same.
-        let told = thinking.is_some_and(|thinking| matches!(thinking.mode, ThinkingMode::Budget(_)));
-        if !told && request.reasoning_effort.is_some() && quirks.thinking {
+        let told = !by_budget(request.thinking.as_ref()) && by_budget(thinking);
+        let unnamed = quirks.thinking || asks_apart(request) || request.thinking.is_some();
+        if !told && request.reasoning_effort.is_some() && unnamed {
             losses.once(Loss::dropped("reasoning_effort", "the model knows no efforts"));
         }
         return None;

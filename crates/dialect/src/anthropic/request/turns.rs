@@ -137,6 +137,9 @@ pub(super) fn gather<'a>(
     for turn in turns.iter_mut().filter(|turn| !turn.assistant) {
         turn.blocks.sort_by_key(|block| !block.is_result());
     }
+    if turns.is_empty() {
+        context.losses.push(Loss::refused("messages", "no word of them is left: say something"));
+    }
     if turns.first().is_some_and(|turn| turn.assistant) {
         let blocks = vec![Block::text("(The assistant speaks first.)".to_owned())];
         turns.insert(0, Turn { blocks, ..Turn::default() });

@@ -24,8 +24,10 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
     let own = request.origin == Some(Dialect::BedrockConverse);
     let claude = is_claude(target.model);
     let mut blocks = Blocks::new(Purpose::Request { own, claude });
-    blocks.losses = losses::of(request, own);
-    let said = conversation(&request.messages, own, &mut blocks);
+    blocks.losses = losses::of(request, own, claude);
+    let continues = request.origin == Some(Dialect::AnthropicMessages)
+        && (!claude || Quirks::of(target.model).prefill);
+    let said = conversation(&request.messages, own, continues, &mut blocks);
     let mut losses = blocks.losses;
     let tools = Tools::of(request, claude, &mut losses);
     let cap = cap(request, target, &mut losses);
@@ -47,7 +49,7 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
         if !system.is_empty() {
             body.objects("system", &system, |object, block| block.write(object));
         }
-        inference(body, request, cap, &sampling, carried("inferenceConfig"));
+        inference(body, request, cap, &sampling, claude && !own, carried("inferenceConfig"));
         tools.write(body, carried("toolConfig"));
         output(body, request, held, &plan, carried("outputConfig"));
         model_fields(body, &plan, &tools, &sampling, carried(additional::NAME));
@@ -85,9 +87,10 @@ fn inference(
     request: &ChatRequest,
     cap: Option<u64>,
     sampling: &Sampling,
+    claude: bool,
     carried: Option<&Json>,
 ) {
-    let stop: Vec<&String> = request.stop.iter().filter(|text| !text.is_empty()).collect();
+    let stop: Vec<&String> = request.stop.iter().filter(|text| losses::is_stop(text, claude)).collect();
     let empty =
         cap.is_none() && sampling.temperature.is_none() && sampling.top_p.is_none() && stop.is_empty();
     if empty && carried.is_none() {

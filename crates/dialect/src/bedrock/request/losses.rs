@@ -7,7 +7,7 @@ use crate::error::Loss;
 use crate::json::{At, Fields, Object};
 
 /// The parameters that have no word here.
-pub(super) fn of(request: &ChatRequest, own: bool) -> Vec<Loss> {
+pub(super) fn of(request: &ChatRequest, own: bool, claude: bool) -> Vec<Loss> {
     let mut losses = refused(request);
     let mut lose = |asked: bool, field: &'static str, why: &'static str| {
         if asked {
@@ -22,10 +22,10 @@ pub(super) fn of(request: &ChatRequest, own: bool) -> Vec<Loss> {
     lose(request.store == Some(true), "store", "AWS keeps no answers");
     lose(request.verbosity.is_some(), "verbosity", "the wire has no such field");
     lose(request.prediction.is_some(), "prediction", "the wire has no such field");
-    lose(request.web_search_options.is_some(), "web_search_options", "AWS runs no web search here");
     lose(request.prompt_cache_key.is_some(), "prompt_cache_key", "AWS caches by marks");
     lose(request.prompt_cache_retention.is_some(), "prompt_cache_retention", "AWS caches by marks");
-    lose(request.stop.iter().any(String::is_empty), "stop", "AWS refuses an empty stop text");
+    let unfit = request.stop.iter().any(|stop| !is_stop(stop, claude && !own));
+    lose(unfit, "stop", "AWS refuses an empty stop text, and Claude one of white space");
     let tier = request.service_tier.as_deref();
     lose(
         tier.is_some_and(|tier| tier != "auto" && service_tier(tier).is_none()),
@@ -57,7 +57,13 @@ fn refused(request: &ChatRequest) -> Vec<Loss> {
     let sounds = request.modalities.iter().any(|modality| modality != "text");
     refuse(sounds, "modalities", "the wire answers in text");
     refuse(request.audio.is_some(), "audio", "the wire answers in text");
+    refuse(request.web_search_options.is_some(), "web_search_options", "AWS runs no web search here");
     losses
+}
+
+/// Whether a stop text is taken. `claude`: by Anthropic's rules as well.
+pub(super) fn is_stop(text: &str, claude: bool) -> bool {
+    !text.is_empty() && !(claude && text.trim().is_empty())
 }
 
 /// The most labels, and the most bytes of a name or a value (API reference, `RequestMetadata`).

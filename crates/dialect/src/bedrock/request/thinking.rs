@@ -26,6 +26,10 @@ pub(super) struct Plan {
     thinking: Option<Thinking>,
 }
 
+fn by_budget(thinking: Option<&Thinking>) -> bool {
+    thinking.is_some_and(|thinking| matches!(thinking.mode, ThinkingMode::Budget(_)))
+}
+
 /// The field by which the caller asked for thinking.
 fn field(request: &ChatRequest) -> &'static str {
     if request.thinking.is_some() { "thinking" } else { "reasoning_effort" }
@@ -242,7 +246,10 @@ fn known_effort(
         return None;
     }
     if quirks.efforts.is_empty() {
-        if request.thinking.is_some() && quirks.thinking {
+        // A budget that was made of it tells the same.
+        let told = !by_budget(request.thinking.as_ref()) && by_budget(thinking);
+        let named = losses.iter().any(|loss| loss.field == "reasoning_effort");
+        if request.reasoning_effort.is_some() && !told && !named {
             losses.push(Loss::dropped("reasoning_effort", "the model knows no efforts"));
         }
         return None;

@@ -23,6 +23,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    fn of_user(text: &'static str) -> Self {
+        let rest = vec![Block::Text { text: text.into(), extra: None }];
+        Self { role: "user", results: Vec::new(), rest, extra: Vec::new() }
+    }
+
     pub(super) fn write(&self, object: &mut Object<'_>) {
         object.field("role", self.role);
         object.objects("content", self.results.iter().chain(&self.rest), |object, block| block.write(object));
@@ -37,8 +42,14 @@ impl Turn<'_> {
 }
 
 /// Divides the messages into turns. `own`: the request came in this dialect, which has a role for instructions in the
-/// middle of a conversation; to other wires' clients not every model would listen there.
-pub(super) fn conversation<'a>(messages: &'a [Message], own: bool, blocks: &mut Blocks) -> Conversation<'a> {
+/// middle of a conversation; to other wires' clients not every model would listen there. `continues`: the caller wants
+/// the model to go on from its own last words, and the model does so.
+pub(super) fn conversation<'a>(
+    messages: &'a [Message],
+    own: bool,
+    continues: bool,
+    blocks: &mut Blocks,
+) -> Conversation<'a> {
     let mut conversation = Conversation::default();
     let standing = messages.iter().take_while(|message| is_instruction(message)).count();
     // A conversation of instructions alone: the last one is what the user wants.
@@ -63,8 +74,27 @@ pub(super) fn conversation<'a>(messages: &'a [Message], own: bool, blocks: &mut 
     }
     conversation.turns.retain(|turn| !turn.is_empty());
     merge(&mut conversation.turns);
+    if conversation.turns.is_empty() {
+        blocks.losses.push(Loss::refused("messages", "no word of them is left: say something"));
+    }
+    if !own {
+        frame(&mut conversation.turns, continues, blocks);
+    }
     trim(&mut conversation.turns, blocks);
     conversation
+}
+
+/// AWS lets the user speak first, and has the model continue its own last words, where other wires have it answer them.
+fn frame(turns: &mut Vec<Turn<'_>>, continues: bool, blocks: &mut Blocks) {
+    if turns.first().is_some_and(|turn| turn.role == "assistant") {
+        turns.insert(0, Turn::of_user("(The assistant speaks first.)"));
+        blocks.losses.push(Loss::emulated("messages[0]", "AWS lets the user speak first"));
+    }
+    let ends = turns.last().is_some_and(|turn| turn.role == "assistant");
+    if ends && !continues {
+        turns.push(Turn::of_user("Go on."));
+        blocks.losses.push(Loss::emulated("messages", "the model lets the user have the last word"));
+    }
 }
 
 fn is_instruction(message: &Message) -> bool {

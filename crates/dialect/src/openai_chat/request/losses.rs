@@ -3,7 +3,7 @@
 //! What only tunes is dropped, what the wire reaches by other means is emulated, and what would silently change the
 //! meaning of the call is refused.
 
-use crate::chat::{ChatRequest, FileSource, Media, Part, ThinkingMode, ToolChoice};
+use crate::chat::{ChatRequest, FileSource, Media, Part, Role, ThinkingMode, ToolChoice};
 use crate::dialect::{Dialect, Target};
 use crate::error::Loss;
 use crate::openai_chat::request::encode::{MAX_STOPS, MAX_USER, is_expressible};
@@ -115,6 +115,10 @@ fn tools(request: &ChatRequest, losses: &mut Vec<Loss>) {
 
 fn content(request: &ChatRequest, target: &Target<'_>, losses: &mut Vec<Loss>) {
     let foreign = request.origin.is_some_and(|origin| origin != Dialect::OpenAiChat);
+    if foreign && request.messages.last().is_some_and(|last| last.role == Role::Assistant) {
+        let why = "the model answers its own last words instead of going on from them";
+        losses.push(Loss::emulated("messages", why));
+    }
     let mut marked = false;
     for (index, message) in request.messages.iter().enumerate() {
         if foreign {
@@ -156,6 +160,9 @@ fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> Stri
             if foreign =>
         {
             Loss::refused(field(), "the file is in another vendor's store: send its content")
+        }
+        Part::Audio { format, .. } if foreign && !matches!(format.as_str(), "wav" | "mp3") => {
+            Loss::refused(field(), "the vendor takes sound as wav or mp3")
         }
         Part::File { source: FileSource::Url(_), .. } => {
             Loss::refused(field(), "the vendor fetches no documents: send its content")

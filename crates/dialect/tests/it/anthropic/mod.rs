@@ -1,7 +1,7 @@
 //! Anthropic Messages.
 
 mod errors;
-mod properties;
+pub(crate) mod properties;
 mod replies;
 mod requests;
 mod streams;

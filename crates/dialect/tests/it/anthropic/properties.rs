@@ -183,7 +183,7 @@ fn exchange() -> impl Strategy<Value = Vec<Message>> {
     )
 }
 
-fn request() -> impl Strategy<Value = ChatRequest> {
+pub(crate) fn request() -> impl Strategy<Value = ChatRequest> {
     let system = option::of(marked(plain(), 2));
     let tools = vec((option::of(text()), schema(), option::of(any::<bool>()), any::<bool>()), 1..3);
     let numbers = (0..99_999_u64, option::of(0.0..=1.0_f64), option::of(0..99_u64));
@@ -243,7 +243,7 @@ fn usage() -> impl Strategy<Value = Usage> {
 }
 
 /// The events of a stream in which calls may go on beside each other, as on other wires.
-fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
+pub(crate) fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
     let choice = 0;
     let step = prop_oneof![
         text().prop_map(move |text| StreamEvent::Text { choice, text }),

@@ -155,8 +155,8 @@ fn a_tool_loop_without_its_thought_goes_on_without_thinking() {
         .to_string()
     };
     for (details, model, thinks, losses) in [
-        (&thought, "claude-sonnet-4-5", "enabled", 0),
-        (&json!(null), "claude-sonnet-4-5", "disabled", 2),
+        (&thought, "claude-sonnet-4-5", "enabled", 1),
+        (&json!(null), "claude-sonnet-4-5", "disabled", 3),
         (&json!(null), "claude-opus-4-7", "adaptive", 1),
     ] {
         let request = Dialect::OpenAiChat.decode_request(body(details).as_bytes(), &NOWHERE).unwrap();

@@ -1,7 +1,7 @@
 //! Bedrock's Converse. Its fixtures and its snapshots are checked against botocore by `fixtures/bedrock/oracle.py`.
 
 mod errors;
-mod properties;
+pub(crate) mod properties;
 mod replies;
 mod requests;
 pub(crate) mod streams;

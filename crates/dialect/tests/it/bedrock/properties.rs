@@ -157,7 +157,7 @@ fn conversation(exchanges: Vec<Exchange>) -> Vec<Message> {
     messages
 }
 
-fn request() -> impl Strategy<Value = ChatRequest> {
+pub(crate) fn request() -> impl Strategy<Value = ChatRequest> {
     let numbers = (
         option::of(1..99_999_u64),
         option::of(0.0..=1.0_f64),
@@ -236,7 +236,7 @@ fn finish(parts: &[Part]) -> FinishReason {
 }
 
 /// The events of a well-formed stream, its parts one after the other.
-fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
+pub(crate) fn events() -> impl Strategy<Value = Vec<StreamEvent>> {
     let choice = 0;
     let block = prop_oneof![
         vec(text(), 1..3).prop_map(move |texts| texts

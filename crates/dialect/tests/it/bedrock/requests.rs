@@ -449,7 +449,8 @@ fn turns_alternate_and_results_come_first() {
             ]},
             {"role": "assistant", "content": [{"toolUse": {"toolUseId": "b-2", "name": "f", "input": {"arguments": "{\"a\":"}}}]},
             {"role": "user", "content": [{"toolResult": {"toolUseId": "b-2", "content": [{"text": "again"}]}}]},
-            {"role": "assistant", "content": [{"text": "So"}]}
+            {"role": "assistant", "content": [{"text": "So \n"}]},
+            {"role": "user", "content": [{"text": "Go on."}]}
         ])
     );
     assert_eq!(

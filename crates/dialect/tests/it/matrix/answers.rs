@@ -171,6 +171,10 @@ fn a_stream_says_what_the_whole_answer_says() {
             let answer = dialect.decode_response(body.to_string().as_bytes()).unwrap();
             let (events, _) = decoded(dialect, &[&streams::of(dialect, &body)]);
             let mut differ = differences(&said::of(&answer), &said::of(&said::gathered(&events)));
+            // What the vendor's own tools did is told of whole answers only.
+            if row.field.starts_with("toolUse.type") {
+                continue;
+            }
             // A tier that comes with the end of a stream is lost, as the rows say; of the details, the words are told.
             differ.retain(|name| name != "service_tier" && !name.ends_with("stop_details"));
             assert_eq!(differ, Vec::<String>::new(), "{} {}", dialect.name(), row.field);
@@ -201,17 +205,22 @@ fn what_a_client_reads_is_what_it_was() {
 
 #[test]
 fn a_stream_cut_anywhere_reads_the_same_on_every_other_wire() {
-    for (client, vendor) in pairs() {
+    for vendor in DIALECTS {
         let all = Answers::of(vendor);
         for row in all.rows.iter().filter(|row| !row.whole) {
             let stream = streams::of(vendor, &all.body(row));
-            let wanted = encoded(client, &decoded(vendor, &[&stream]).0);
+            let (events, _) = decoded(vendor, &[&stream]);
+            let wanted = DIALECTS.map(|client| encoded(client, &events));
             for at in 0..=stream.len() {
                 let (head, tail) = stream.split_at(at);
-                let (events, end) = decoded(vendor, &[head, tail]);
-                assert_eq!(end, "complete");
-                let written = encoded(client, &events);
-                assert!(written == wanted, "{} → {}: {} cut at {at}", vendor.name(), client.name(), row.field);
+                let (again, end) = decoded(vendor, &[head, tail]);
+                assert!(end == "complete" && again == events, "{}: {} cut at {at}", vendor.name(), row.field);
+            }
+            // The same bytes too, however small the pieces.
+            for size in [1, 7, 64] {
+                let (again, _) = decoded(vendor, &stream.chunks(size).collect::<Vec<_>>());
+                let written = DIALECTS.map(|client| encoded(client, &again));
+                assert!(written == wanted, "{}: {} in pieces of {size}", vendor.name(), row.field);
             }
         }
     }

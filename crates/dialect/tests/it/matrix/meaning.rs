@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use steelyard_dialect::Dialect;
 use steelyard_dialect::chat::{
-    ChatRequest, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
+    ChatRequest, Citation, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
     ToolInput, ToolKind,
 };
 
@@ -54,7 +55,7 @@ pub(crate) fn of(request: &ChatRequest) -> Meaning {
         web_search_options,
         prompt_cache_key,
         prompt_cache_retention,
-        origin: _,
+        origin,
         extra,
     } = request;
     let mut all = Meaning::new();
@@ -65,6 +66,9 @@ pub(crate) fn of(request: &ChatRequest) -> Meaning {
     };
     let json = |json: &Option<steelyard_dialect::Json>| json.as_ref().map(|json| value(json.get()));
     put("messages", Some(conversation(messages)).filter(|said| !said.is_empty()));
+    // Chat Completions has the model answer its own last words, the other wires have it go on from them.
+    let ends = messages.last().is_some_and(|last| last.role == Role::Assistant);
+    put("goes on", Some(String::new()).filter(|_| ends && *origin != Some(Dialect::OpenAiChat)));
     put("tools", Some(tools.iter().map(tool).collect::<Vec<_>>().join("\n")).filter(|all| !all.is_empty()));
     put("tool_choice", tool_choice.as_ref().filter(|choice| **choice != ToolChoice::Auto).map(debug));
     put("parallel_tool_calls", parallel_tool_calls.filter(|parallel| !parallel).map(debug));
@@ -190,11 +194,20 @@ fn conversation(messages: &[Message]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A source. One wire always has all of its members, if only empty.
+fn citation(citation: &Citation) -> String {
+    let Citation { title, cited_text, place } = citation;
+    let words = cited_text.as_deref().filter(|words| !words.is_empty());
+    let place = debug(place).replace("Some(\"\")", "None");
+    format!("{title:?} {words:?} {place}")
+}
+
 /// What one part says.
 pub(crate) fn part(part: &Part) -> String {
     match part {
         Part::Text { text, citations, extra } => {
-            let citations = if citations.is_empty() { String::new() } else { debug(citations) };
+            let citations: Vec<String> = citations.iter().map(citation).collect();
+            let citations = citations.join(", ");
             format!("text {text:?} {citations} {}", members(extra))
         }
         Part::ToolCall(ToolCall { id, name, input }) => match input {

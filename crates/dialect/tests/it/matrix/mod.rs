@@ -6,8 +6,10 @@
 //! passes. `docs/fidelity.md` is this matrix, written down.
 
 mod answers;
+mod growth;
 mod meaning;
 mod page;
+mod properties;
 mod requests;
 mod rows;
 mod said;
@@ -26,13 +28,17 @@ pub(crate) struct Wire {
 }
 
 /// The wires that requests are written for. Of each, first the one with the models that take the most.
-pub(crate) const WIRES: [Wire; 6] = [
+pub(crate) const WIRES: [Wire; 10] = [
     wire(Dialect::OpenAiChat, "OpenAI", "gpt-6-sol", false),
-    wire(Dialect::OpenAiChat, "a compatible server", "gpt-oss-120b", true),
+    wire(Dialect::OpenAiChat, "compatible servers", "gpt-oss-120b", true),
     wire(Dialect::AnthropicMessages, "Claude 4.6", "claude-opus-4-6", false),
+    wire(Dialect::AnthropicMessages, "Claude 4.5", "claude-sonnet-4-5", false),
     wire(Dialect::AnthropicMessages, "Claude 5", "claude-sonnet-5-5", false),
     wire(Dialect::BedrockConverse, "Claude 4.6", "global.anthropic.claude-opus-4-6-v1", false),
+    wire(Dialect::BedrockConverse, "Claude 4.5", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", false),
+    wire(Dialect::BedrockConverse, "Claude 5", "global.anthropic.claude-sonnet-5-5-v1", false),
     wire(Dialect::BedrockConverse, "Amazon Nova", "us.amazon.nova-pro-v1:0", false),
+    wire(Dialect::BedrockConverse, "gpt-oss", "openai.gpt-oss-120b-1:0", false),
 ];
 
 /// The dialects that clients and vendors speak.

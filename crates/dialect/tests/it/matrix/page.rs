@@ -11,7 +11,7 @@ use super::requests::{self, cell};
 use super::rows::{Requests, outside};
 use super::{WIRES, Wire, pairs};
 
-const INTRODUCTION: &str = include_str!("introduction.md");
+const INTRODUCTION: &str = include_str!("introduction.txt");
 
 /// What a person calls a wire.
 fn title(dialect: Dialect) -> &'static str {
@@ -28,19 +28,28 @@ fn page() -> String {
     page.push_str("\n# Requests\n");
     for (client, vendor) in pairs() {
         let wires: Vec<&Wire> = WIRES.iter().filter(|wire| wire.dialect == vendor).collect();
-        write!(page, "\n## From {} to {}\n\n| field |", title(client), title(vendor)).unwrap();
-        for wire in &wires {
-            write!(page, " {} |", wire.title).unwrap();
-        }
-        writeln!(page, "\n|---|{}", "---|".repeat(wires.len())).unwrap();
+        let head = "| field | what becomes of it |\n|---|---|\n";
+        write!(page, "\n## From {} to {}\n\n{head}", title(client), title(vendor)).unwrap();
         let all = Requests::of(client);
         for row in &all.rows {
-            write!(page, "| {} |", row.field).unwrap();
+            // Models of which the same is true stand together.
+            let mut fates: Vec<(String, Vec<&str>)> = Vec::new();
             for wire in &wires {
                 let cell = cell(client, &all, row, wire).unwrap_or_else(|error| panic!("{}: {error}", row.field));
-                write!(page, " {} |", of_request(&cell)).unwrap();
+                let fate = of_request(&cell);
+                match fates.iter_mut().find(|(known, _)| *known == fate) {
+                    Some((_, titles)) => titles.push(wire.title),
+                    None => fates.push((fate, vec![wire.title])),
+                }
             }
-            page.push('\n');
+            let told = match fates.as_slice() {
+                [(fate, _)] => fate.clone(),
+                fates => {
+                    let each = fates.iter().map(|(fate, titles)| format!("{}: {fate}", titles.join(", ")));
+                    each.collect::<Vec<_>>().join("<br>")
+                }
+            };
+            writeln!(page, "| {} | {told} |", row.field).unwrap();
         }
     }
     page.push_str(concat!(

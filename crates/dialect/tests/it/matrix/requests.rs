@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use steelyard_dialect::{Dialect, Loss, LossKind};
+use steelyard_core::ErrorCode;
+use steelyard_dialect::{Dialect, Loss, LossKind, accept};
 
 use super::meaning::{self, differences};
 use super::rows::{Requests, Row, outside};
-use super::{DIALECTS, WIRES, Wire};
+use super::{DIALECTS, WIRES, Wire, pairs};
 
 /// What became of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +164,42 @@ fn every_field_is_kept_or_told_of() {
         }
     }
     assert!(faults.is_empty(), "{faults}");
+}
+
+/// What is refused, and when, is what the page says: strict calls over everything that is lost, the others over what must
+/// not be done without.
+#[test]
+fn strict_calls_are_refused_for_what_is_lost_and_for_nothing_else() {
+    for (client, vendor) in pairs() {
+        let all = Requests::of(client);
+        for wire in WIRES.iter().filter(|wire| wire.dialect == vendor) {
+            for row in &all.rows {
+                let cell = cell(client, &all, row, wire).unwrap_or_else(|error| panic!("{}: {error}", row.field));
+                let head = format!("{} → {} ({}): {}", client.name(), vendor.name(), wire.title, row.field);
+                let (strict, lenient) = (accept(&cell.losses, true), accept(&cell.losses, false));
+                match cell.fate {
+                    Fate::Kept | Fate::Mapped(_) => {
+                        assert_eq!((strict.unwrap(), lenient.unwrap()), (vec![], vec![]), "{head}");
+                    }
+                    Fate::Lost(kind, _) => {
+                        let refusal = strict.expect_err(&head);
+                        assert_eq!(refusal.code, ErrorCode::Loss, "{head}");
+                        for Loss { field, .. } in &cell.losses {
+                            assert!(refusal.to_string().contains(&format!("`{field}`")), "{head}: {refusal}");
+                        }
+                        match lenient {
+                            Err(_) => assert_eq!(kind, LossKind::Refused, "{head}"),
+                            Ok(names) => {
+                                assert_ne!(kind, LossKind::Refused, "{head}");
+                                let named = |loss: &Loss| names.contains(&loss.field);
+                                assert!(cell.losses.iter().all(named), "{head}: {names:?}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]
