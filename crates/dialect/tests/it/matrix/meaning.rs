@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use steelyard_dialect::Dialect;
 use steelyard_dialect::chat::{
-    ChatRequest, Citation, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
-    ToolInput, ToolKind,
+    ChatRequest, Citation, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall,
+    ToolChoice, ToolInput, ToolKind,
 };
 
 /// Named texts. What a request does not say has no name.

@@ -132,6 +132,10 @@ pub(crate) fn gathered(events: &[StreamEvent]) -> Response {
                 response.usage = Some(*usage);
                 continue;
             }
+            StreamEvent::ServiceTier(tier) => {
+                response.service_tier = Some(tier.clone());
+                continue;
+            }
             StreamEvent::Text { choice, .. }
             | StreamEvent::Reasoning { choice, .. }
             | StreamEvent::ReasoningSignature { choice, .. }
@@ -196,6 +200,6 @@ fn take(choice: &mut Growing, event: &StreamEvent) {
         }
         StreamEvent::Annotations { annotations, .. } => choice.annotations = Some(annotations.clone()),
         StreamEvent::Finish { reason, .. } => choice.finish = Some(reason.clone()),
-        StreamEvent::Start { .. } | StreamEvent::Usage(_) => {}
+        StreamEvent::Start { .. } | StreamEvent::Usage(_) | StreamEvent::ServiceTier(_) => {}
     }
 }
