@@ -12,9 +12,11 @@ const RUN: &str = "cargo run --release -- serve";
 pub(super) fn links(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.matching("", ".md") {
+        // What a made page opens with lies beside the code that makes the page, and is read in `docs/`.
+        let read_at = if path.ends_with("/introduction.md") { "docs/introduction.md" } else { path };
         for (number, line) in prose(text) {
             for target in targets(&line) {
-                if let Some(problem) = problem_with(tree, path, &target) {
+                if let Some(problem) = problem_with(tree, read_at, &target) {
                     findings.push(Finding::fault(
                         format!("{path}:{number}"),
                         format!("link `{target}`: {problem}"),
@@ -210,6 +212,14 @@ mod tests {
             "{found:?}"
         );
         assert!(found[2].starts_with("README.md:10: link `none`"), "{found:?}");
+    }
+
+    #[test]
+    fn the_links_of_an_introduction_lead_from_the_page_that_is_made_of_it() {
+        let tree = [("crates/a/src/introduction.md", "[a](a.md) [b](b.md)"), ("docs/a.md", "")];
+        let found = shown(&links(&Tree::of(&tree)));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("crates/a/src/introduction.md:1: link `b.md`"), "{found:?}");
     }
 
     #[test]
