@@ -117,6 +117,12 @@ fn bedrock<'a>(set: &impl Fn(&str) -> Option<&'a str>, found: &mut Found) {
         ));
         return;
     }
+    if name == "AWS_BEARER_TOKEN_BEDROCK" && set(name).is_some_and(|key| key.starts_with(OWN_SECRET)) {
+        found.notes.push(Problem::note(
+            "AWS_BEARER_TOKEN_BEDROCK holds a key of Steelyard, not of AWS, so no channel `bedrock` is made from it",
+        ));
+        return;
+    }
     let Some(region) = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")) else {
         found.notes.push(Problem::note(format!(
             "{name} is set, but neither AWS_REGION nor AWS_DEFAULT_REGION is, so no channel `bedrock` is made of it"
@@ -287,5 +293,8 @@ mod tests {
         assert_eq!((channels.len(), notes.len()), (1, 1), "{notes:?}");
         let own = [("AWS_ACCESS_KEY_ID", "AKSYABCDEFGHIJKLMNOP"), ("AWS_REGION", "us-east-1")];
         assert_eq!(found(&own, &[]).0.len(), 1, "a key pair of Steelyard leads nowhere");
+        let own = [("AWS_BEARER_TOKEN_BEDROCK", "sk-sy-x"), ("AWS_REGION", "us-east-1")];
+        let (channels, notes) = found(&own, &[]);
+        assert_eq!((channels.len(), notes.len()), (1, 1), "nor does a key: {notes:?}");
     }
 }
