@@ -1,7 +1,7 @@
 //! What is written down about a call: an [`Intent`] before each attempt's first byte goes upstream, and one
 //! [`Entry`] when it is over.
 //!
-//! Constraints (design: "Money: the invariants"): one entry per call; an intent holds everything needed to make
+//! Constraints (ARCHITECTURE.md, "The walk of a record"): one entry per call; an intent holds everything needed to make
 //! the entry without the process that wrote it; attempts that are over are settled inside the next intent.
 
 use std::collections::BTreeMap;

@@ -143,7 +143,6 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway that reads `snapshot` and writes to `ledger`.
     pub fn new(snapshot: Snapshot, ledger: Arc<dyn Ledger>, clock: Clock, tracing: Tracing) -> Arc<Self> {
-        describe_metrics();
         let snapshot = ArcSwap::from_pointee(snapshot);
         Arc::new(Self { snapshot, ledger, clock, tasks: Tasks::default(), tracing })
     }
@@ -218,22 +217,4 @@ impl Gateway {
                 .into())
         })
     }
-}
-
-fn describe_metrics() {
-    metrics::describe_counter!(
-        "steelyard_calls_total",
-        "Calls that are over, by endpoint, channel, model and outcome"
-    );
-    metrics::describe_counter!("steelyard_tokens_total", "Units used, by channel, model and usage class");
-    metrics::describe_histogram!(
-        "steelyard_overhead_seconds",
-        metrics::Unit::Seconds,
-        "Time a call spent in Steelyard itself: total minus waiting for the vendor; of a stream, until its first byte"
-    );
-    metrics::describe_histogram!(
-        "steelyard_upstream_first_byte_seconds",
-        metrics::Unit::Seconds,
-        "From sending to the first byte of a vendor's answer"
-    );
 }

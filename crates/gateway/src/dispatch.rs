@@ -9,7 +9,7 @@ use bytes::Bytes;
 use opentelemetry::trace::TraceId;
 use steelyard_core::port::LedgerError;
 use steelyard_core::record::{AttemptStatus, Outcome};
-use steelyard_core::{ApiError, ErrorCode};
+use steelyard_core::{ApiError, ErrorCode, ErrorKind};
 use steelyard_dialect::ChatRequest;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -294,11 +294,17 @@ impl<'a> Dispatch<'a> {
         let error = miss.into_error(&offer);
         // Only where no account was opened.
         self.trace.refused(&error);
-        tracing::warn!(request.id = %self.plan.call.request_id,
-            trace_id = self.trace_id.map(tracing::field::display), route = %self.plan.route.name,
-            channel = %offer.channel.name, model = %offer.model_name, attempts = self.attempts,
-            error.code = error.code.code(), error = %error.public,
-            error.source = error.source.as_ref().map(tracing::field::display), "call failed");
+        // What its caller can mend is no failure of the house.
+        if error.kind() == ErrorKind::InvalidRequest {
+            tracing::debug!(request.id = %self.plan.call.request_id, route = %self.plan.route.name,
+                error.code = error.code.code(), error = %error.public, "call refused");
+        } else {
+            tracing::warn!(request.id = %self.plan.call.request_id,
+                trace_id = self.trace_id.map(tracing::field::display), route = %self.plan.route.name,
+                channel = %offer.channel.name, model = %offer.model_name, attempts = self.attempts,
+                error.code = error.code.code(), error = %error.public,
+                error.source = error.source.as_ref().map(tracing::field::display), "call failed");
+        }
         Box::new(Refusal { error, facts, vendor })
     }
 
