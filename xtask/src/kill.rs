@@ -7,6 +7,7 @@
 
 mod check;
 mod client;
+mod dialect;
 mod history;
 mod upstream;
 
@@ -27,7 +28,8 @@ use crate::bench::steelyard::{Server, Setup, entries};
 use crate::bench::{self, Profile, Target};
 use check::{Rule, Violation, check};
 use client::{Chance, Client, Lane, Plan};
-use history::{Call, End, History, Price};
+use dialect::Dialect;
+use history::{Call, End, Entry, History, Price};
 use upstream::{Fault, Script, Upstream};
 
 /// The feed may be this far behind the calls, and a little more on a busy machine.
@@ -78,6 +80,9 @@ impl Options {
         }
         result?;
         report(&violations)?;
+        for (dialect, line) in Dialect::ALL.map(|dialect| (dialect, trial.of_dialect(dialect))) {
+            println!("{}: {line}", dialect.name());
+        }
         println!("{} kills, {}: nothing lost, nothing double", self.rounds, trial.totals());
         Ok(())
     }
@@ -125,7 +130,7 @@ impl Trial {
         let server = setup.start().await?;
         let (_, key) = server.make_key("kill").await?;
         let price = Price { input: 400_000, cache_read: 40_000, output: 1_600_000, reasoning: 2_000_000 };
-        let prices = ["up", "faulty", "sandbox"].map(|channel| (channel.to_owned(), price)).into();
+        let prices = ["up", "claude", "faulty", "sandbox"].map(|channel| (channel.to_owned(), price)).into();
         let history = History { prices, ..History::default() };
         Ok(Self {
             server,
@@ -210,7 +215,14 @@ impl Trial {
                 pause_ms: 25,
                 fault: Fault::None,
             };
-            let plan = Plan { lane: Lane::Upstream, stream, usage: number % 2 == 0, script, hang_up: None };
+            let plan = Plan {
+                dialect: Dialect::ALL[number % 3],
+                lane: if number % 5 < 3 { Lane::Upstream } else { Lane::Anthropic },
+                stream,
+                usage: number % 2 == 0,
+                script,
+                hang_up: None,
+            };
             calls.spawn(async move { client.call(&plan).await });
         }
         let start = Instant::now();
@@ -285,11 +297,18 @@ impl Trial {
     }
 
     fn totals(&self) -> String {
-        let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
-        for entry in self.history.entries.values() {
-            *outcomes.entry(&entry.outcome).or_default() += 1;
-        }
-        format!("{}; {} entries {outcomes:?}", ends(&self.history.calls), self.history.entries.len())
+        let entries = self.history.entries.values();
+        format!("{}; {}", ends(&self.history.calls), outcomes(entries))
+    }
+
+    fn of_dialect(&self, dialect: Dialect) -> String {
+        let of = |stream| {
+            let calls: Vec<_> = self.history.calls.iter().filter(|call| call.dialect == dialect).collect();
+            let calls: Vec<_> = calls.into_iter().filter(|call| call.stream == stream).cloned().collect();
+            ends(&calls)
+        };
+        let entries = self.history.entries.values().filter(|entry| entry.dialect == dialect.name());
+        format!("whole: {}; streamed: {}; {}", of(false), of(true), outcomes(entries))
     }
 
     /// Leaves the folder where it is, with what the clients saw in it.
@@ -304,6 +323,15 @@ impl Trial {
         std::fs::write(folder.join("entries.jsonl"), entries.concat())?;
         Ok(folder)
     }
+}
+
+/// How often the ledger tells each outcome.
+fn outcomes<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
+    let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in entries {
+        *outcomes.entry(&entry.outcome).or_default() += 1;
+    }
+    format!("{} entries {outcomes:?}", outcomes.values().sum::<usize>())
 }
 
 /// How calls ended, in words.
@@ -328,11 +356,14 @@ fn configuration(upstream: &Upstream, clients: usize, store: Option<&str>) -> St
     let _ = write!(
         text,
         "[[channels]]\nname = \"up\"\nprovider = \"compatible\"\n{base}\n\n\
+         [[channels]]\nname = \"claude\"\nprovider = \"anthropic\"\nbase_url = \"http://{}\"\n\n\
          [[channels]]\nname = \"faulty\"\nprovider = \"compatible\"\n{base}\n\n\
-         [[channels]]\nname = \"sandbox\"\nprovider = \"sandbox\"\n\n"
+         [[channels]]\nname = \"sandbox\"\nprovider = \"sandbox\"\n\n",
+        upstream.address
     );
     let lanes = [
         (Lane::Upstream, "up", "kill-model"),
+        (Lane::Anthropic, "claude", "kill-model"),
         (Lane::Faulty, "faulty", "kill-model"),
         (Lane::Sandbox, "sandbox", "sandbox"),
     ];

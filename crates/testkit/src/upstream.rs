@@ -284,7 +284,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
     loop {
         let request = tokio::select! {
             request = request::read(&mut stream, &mut unread, shared.wire) => request,
-            _ = hang_up.changed() => None,
+            _ = hang_up.changed() => return part(stream).await,
         };
         let Some(request) = request else { return };
         let steps = if request.path.starts_with("/control/") {
@@ -302,6 +302,14 @@ async fn serve(mut stream: TcpStream, shared: &Shared) {
                 return;
             }
         }
+    }
+}
+
+/// Closes, and waits until the caller has done so too: whoever sees no open connection knows that it noticed.
+async fn part(mut stream: TcpStream) {
+    let mut rest = [0; 64];
+    if stream.shutdown().await.is_ok() {
+        while stream.read(&mut rest).await.is_ok_and(|length| length > 0) {}
     }
 }
 

@@ -166,7 +166,7 @@ impl<'a> Check<'a> {
             self.wrong(Rule::WrongAnswer, id, "it looks complete, but the upstream never ended its answer");
         }
         if let (Some(told), Some(reported)) = (call.told, reported)
-            && told != reported
+            && told != call.dialect.tells(reported)
         {
             self.wrong(
                 Rule::WrongAnswer,
@@ -206,6 +206,15 @@ impl<'a> Check<'a> {
                 format!("the entry says route {found}, the client called {called}"),
             );
         }
+        if (entry.dialect.as_str(), entry.stream) != (call.dialect.name(), call.stream) {
+            let (found, stream) = (&entry.dialect, entry.stream);
+            let (spoken, asked) = (call.dialect.name(), call.stream);
+            self.wrong(
+                Rule::WrongOutcome,
+                id,
+                format!("the entry says {found}, stream {stream}; the client spoke {spoken}, stream {asked}"),
+            );
+        }
         if entry.outcome == "unsettled" && !call.killed {
             self.wrong(Rule::WrongOutcome, id, "unsettled though the server was not killed");
         }
@@ -226,11 +235,12 @@ impl<'a> Check<'a> {
         if entry.basis.as_deref() != Some("reported") {
             self.wrong(Rule::WrongUsage, id, format!("basis {:?} though usage was reported", entry.basis));
         }
-        let reported = self.history.upstream.get(&call.marker).map_or(call.told, |seen| seen.reported);
-        if let Some(reported) = reported
-            && entry.tokens() != Some(reported)
-        {
-            self.wrong(Rule::WrongUsage, id, format!("{:?} instead of {reported:?}", entry.usage));
+        let (right, counted) = match self.history.upstream.get(&call.marker) {
+            Some(seen) => (seen.reported, entry.tokens()),
+            None => (call.told, entry.tokens().map(|tokens| call.dialect.tells(tokens))),
+        };
+        if right.is_some() && counted != right {
+            self.wrong(Rule::WrongUsage, id, format!("{:?} instead of {right:?}", entry.usage));
         }
     }
 

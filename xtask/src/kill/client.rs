@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result};
 use steelyard_core::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::history::{Call, End, Reported, Tokens};
-use super::upstream::{Fault, Script};
-use crate::bench::wire::{self, Reply};
+use super::dialect::Dialect;
+use super::history::{Call, End};
+use super::upstream::{Fault, Order, Script};
+use crate::bench::wire::Reply;
 
 /// No answer of this test takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,9 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where a call leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// To the scripted upstream.
+    /// To the scripted upstream, on OpenAI's wire.
     Upstream,
-    /// To the scripted upstream, by an offer of its own whose failures stay with it.
+    /// To the scripted upstream, on Anthropic's wire.
+    Anthropic,
+    /// To the scripted upstream, on OpenAI's wire, by an offer of its own whose failures stay with it.
     Faulty,
     /// To the model inside Steelyard.
     Sandbox,
@@ -34,6 +36,7 @@ impl Lane {
     pub(crate) fn route(self, client: usize) -> String {
         let lane = match self {
             Self::Upstream => "up",
+            Self::Anthropic => "claude",
             Self::Faulty => "faulty",
             Self::Sandbox => "box",
         };
@@ -44,6 +47,8 @@ impl Lane {
 /// One call to make.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plan {
+    /// What the client speaks.
+    pub(crate) dialect: Dialect,
     /// Where it leads.
     pub(crate) lane: Lane,
     /// Whether the answer is to be streamed.
@@ -66,7 +71,14 @@ impl Plan {
             pause_ms: 1 + chance.below(14),
             fault: Fault::None,
         };
-        let plan = Self { lane: Lane::Upstream, stream, usage: chance.below(2) == 0, script, hang_up: None };
+        let plan = Self {
+            dialect: Dialect::draw(chance),
+            lane: if chance.below(3) == 0 { Lane::Anthropic } else { Lane::Upstream },
+            stream,
+            usage: chance.below(2) == 0,
+            script,
+            hang_up: None,
+        };
         match chance.below(100) {
             0..20 => Self { lane: Lane::Sandbox, ..plan },
             20..35 => Self { hang_up: Some(Duration::from_millis(chance.below(150))), ..plan },
@@ -74,20 +86,6 @@ impl Plan {
             39..43 => Self { lane: Lane::Faulty, script: Script { fault: Fault::Cut, ..script }, ..plan },
             _ => plan,
         }
-    }
-
-    fn body(&self, route: &str, marker: &str) -> Result<String> {
-        let script = serde_json::to_string(&self.script)?;
-        let mut body = serde_json::json!({
-            "model": route, "user": marker, "messages": [{ "role": "user", "content": script }], "max_tokens": 1000,
-        });
-        if self.stream {
-            body["stream"] = true.into();
-            if self.usage {
-                body["stream_options"] = serde_json::json!({ "include_usage": true });
-            }
-        }
-        Ok(body.to_string())
     }
 }
 
@@ -145,15 +143,16 @@ impl Client {
         let marker = self.next_marker();
         self.made += 1;
         let route = plan.lane.route(self.number);
-        let request = wire::request(&self.server.to_string(), &self.key, &plan.body(&route, &marker)?);
+        let order = serde_json::to_string(&Order { marker: marker.clone(), script: plan.script })?;
+        let request = plan.dialect.request(self.server, &self.key, &route, plan, &order);
 
         let began = Clock::System.now();
         let mut reply = Reply::default();
         let end = match plan.hang_up {
-            None => tokio::time::timeout(PATIENCE, self.exchange(&request, &mut reply, plan.stream))
+            None => tokio::time::timeout(PATIENCE, self.exchange(&request, &mut reply, plan))
                 .await
                 .with_context(|| format!("the answer to {marker} stands still for {PATIENCE:?}"))??,
-            Some(after) => tokio::time::timeout(after, self.exchange(&request, &mut reply, plan.stream))
+            Some(after) => tokio::time::timeout(after, self.exchange(&request, &mut reply, plan))
                 .await
                 .unwrap_or(Ok(End::HungUp))?,
         };
@@ -162,7 +161,9 @@ impl Client {
         }
         let answered = end == End::Complete && reply.status == 200;
         Ok(Some(Call {
-            told: if answered { told(&reply.body, plan)? } else { None },
+            dialect: plan.dialect,
+            stream: plan.stream,
+            told: if answered { plan.dialect.told(&reply.body, plan)? } else { None },
             status: (reply.status != 0).then_some(reply.status),
             request_id: reply.header("x-steelyard-request-id").map(str::to_owned),
             may_fail: plan.lane == Lane::Faulty,
@@ -176,7 +177,10 @@ impl Client {
 
     /// Sends and reads until the last byte that matters. A broken connection is an end like another; an answer
     /// that is not HTTP is an error.
-    async fn exchange(&mut self, request: &[u8], reply: &mut Reply, stream: bool) -> Result<End> {
+    async fn exchange(&mut self, request: &[u8], reply: &mut Reply, plan: &Plan) -> Result<End> {
+        let marked = |reply: &Reply| {
+            Ok::<_, anyhow::Error>(plan.stream && reply.status == 200 && plan.dialect.has_ended(&reply.body)?)
+        };
         let connection = self.connection.as_mut().context("the client has no connection")?;
         if connection.write_all(request).await.is_err() {
             return Ok(End::Broken);
@@ -186,50 +190,13 @@ impl Client {
             let length = connection.read(&mut piece).await.unwrap_or(0);
             if length == 0 {
                 // The end mark is the last byte of a stream; the frame's own end may be lost.
-                let ended = stream && reply.status == 200 && reply.body.ends_with(b"data: [DONE]\n\n");
-                return Ok(if ended { End::Complete } else { End::Broken });
+                return Ok(if marked(reply)? { End::Complete } else { End::Broken });
             }
             reply.push(&piece[..length])?;
         }
-        let ended = !stream || reply.status != 200 || reply.body.ends_with(b"data: [DONE]\n\n");
+        let ended = !plan.stream || reply.status != 200 || marked(reply)?;
         Ok(if ended { End::Complete } else { End::Broken })
     }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    usage: Option<Reported>,
-}
-
-/// The usage that a complete answer tells.
-fn told(body: &[u8], plan: &Plan) -> Result<Option<Tokens>> {
-    let read = |json: &[u8]| {
-        let answer = serde_json::from_slice::<Answer>(json);
-        answer.with_context(|| format!("an answer cannot be read: {}", String::from_utf8_lossy(json)))
-    };
-    let usage = if plan.stream {
-        let text = std::str::from_utf8(body).context("a stream is not UTF-8")?;
-        let mut last = None;
-        for data in text
-            .split("\n\n")
-            .filter_map(|event| event.strip_prefix("data: "))
-            .filter(|data| *data != "[DONE]")
-        {
-            last = read(data.as_bytes())?.usage.or(last);
-        }
-        ensure!(
-            last.is_some() == plan.usage,
-            "usage was asked for: {}, and came: {}",
-            plan.usage,
-            last.is_some()
-        );
-        last
-    } else {
-        let usage = read(body)?.usage;
-        ensure!(usage.is_some(), "a whole answer has no usage");
-        usage
-    };
-    Ok(usage.map(Reported::tokens))
 }
 
 /// Chance that can be repeated: `SplitMix64` by Steele, Lea and Flood.

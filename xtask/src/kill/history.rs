@@ -6,6 +6,8 @@ use std::ops::AddAssign;
 use serde::Deserialize;
 use steelyard_core::Timestamp;
 
+use super::dialect::Dialect;
+
 /// Everything that the witnesses saw.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
@@ -22,8 +24,12 @@ pub(crate) struct History {
 /// A call as its client saw it.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// Unique; sent as `user`.
+    /// Unique; sent in the first message.
     pub(crate) marker: String,
+    /// What the client spoke.
+    pub(crate) dialect: Dialect,
+    /// Whether it asked for a stream.
+    pub(crate) stream: bool,
     /// The route, which only this client calls, one call at a time.
     pub(crate) route: String,
     /// Before its first byte was sent.
@@ -45,7 +51,7 @@ pub(crate) struct Call {
 /// How a call ended for its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// The last byte came: the whole body, or `[DONE]`.
+    /// The last byte came: the whole body, or the end mark of a stream.
     Complete,
     /// The connection ended first.
     Broken,
@@ -116,6 +122,10 @@ pub(crate) struct Entry {
     pub(crate) time: Timestamp,
     /// The name the client called.
     pub(crate) route: String,
+    /// What the client spoke.
+    pub(crate) dialect: String,
+    /// Whether it asked for a stream.
+    pub(crate) stream: bool,
     /// Where it was sent last.
     pub(crate) channel: Option<String>,
     /// `ok`, `upstream_error`, `client_gone`, `timeout`, `unsettled`.

@@ -1,6 +1,9 @@
-//! The upstream of the kill test: takes its time, misbehaves when told to, and remembers what it saw.
+//! The upstream of the kill test, of two wires: takes its time, misbehaves when told to, and remembers what it saw.
 //!
-//! A call's first message is its script; `user` is its marker, which comes back as `x-request-id`.
+//! A call's first message is its [`Order`], which every translation keeps; its marker comes back as the vendor's own
+//! request id.
+
+mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::history::{Seen, Tokens};
 use crate::bench::upstream::Request;
+use wire::Wire;
 
 /// How the upstream is to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,18 +45,49 @@ pub(crate) enum Fault {
     Cut,
 }
 
+/// What the text of a call's first message says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// Which call it is.
+    pub(crate) marker: String,
+    /// How it is to be answered.
+    pub(crate) script: Script,
+}
+
 #[derive(Deserialize)]
 struct Body {
-    user: String,
     messages: Vec<Message>,
     #[serde(default)]
     stream: bool,
     stream_options: Option<Options>,
 }
 
+impl Body {
+    fn order(&self) -> io::Result<Order> {
+        let text = match self.messages.first().map(|message| &message.content) {
+            Some(Content::Text(text)) => text.as_str(),
+            Some(Content::Parts(parts)) => parts.first().map_or("", |part| part.text.as_str()),
+            None => "",
+        };
+        Ok(serde_json::from_str(text)?)
+    }
+}
+
 #[derive(Deserialize)]
 struct Message {
-    content: String,
+    content: Content,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -108,126 +143,140 @@ impl Upstream {
                     return Ok(());
                 }
             };
+            let wire = Wire::of(&buffer);
             let body: Body = serde_json::from_slice(&buffer[request.body..request.end])?;
             buffer.drain(..request.end);
-            self.answer(&mut socket, &body).await?;
+            self.answer(&mut socket, wire, &body).await?;
         }
     }
 
-    async fn answer(&self, socket: &mut TcpStream, body: &Body) -> io::Result<()> {
-        let script: Script =
-            serde_json::from_str(body.messages.first().map_or("", |message| &message.content))?;
-        let marker = body.user.as_str();
+    async fn answer(&self, socket: &mut TcpStream, wire: Wire, body: &Body) -> io::Result<()> {
+        let Order { marker, script } = &body.order()?;
         self.note(marker, |seen| seen.attempts += 1);
         tokio::time::sleep(Duration::from_millis(script.wait_ms)).await;
         match (script.fault, body.stream) {
             (Fault::Refuse, _) => {
-                let text =
-                    r#"{"error":{"message":"scripted","type":"server_error","code":null,"param":null}}"#;
+                let text = wire.failure();
                 socket.write_all(whole("500 Internal Server Error", marker, text).as_bytes()).await
             }
             (Fault::Cut, false) => {
-                let text = whole("200 OK", marker, &Self::completion(marker));
+                let text = whole("200 OK", marker, &wire.answer(marker, usage(marker)));
                 socket.write_all(&text.as_bytes()[..text.len() / 2]).await?;
                 Err(io::ErrorKind::ConnectionAborted.into())
             }
             (Fault::None, false) => {
-                let text = Self::completion(marker);
-                self.note(marker, |seen| seen.reported = Some(usage(marker).0));
-                socket.write_all(whole("200 OK", marker, &text).as_bytes()).await
+                let tokens = usage(marker);
+                self.note(marker, |seen| seen.reported = Some(tokens));
+                socket.write_all(whole("200 OK", marker, &wire.answer(marker, tokens)).as_bytes()).await
             }
             (fault, true) => {
-                let asked = body.stream_options.as_ref().is_some_and(|options| options.include_usage);
-                self.stream(socket, marker, script, fault, asked).await
+                let usage = wire == Wire::Messages
+                    || body.stream_options.as_ref().is_some_and(|options| options.include_usage);
+                let stream = Stream { marker, script, fault, usage };
+                self.stream(socket, wire, stream).await
             }
         }
     }
 
-    fn completion(marker: &str) -> String {
-        let usage = usage(marker).1;
-        format!(
-            r#"{{"id":"chatcmpl-{marker}","object":"chat.completion","created":1790000000,"model":"kill-model","choices":[{{"index":0,"message":{{"role":"assistant","content":"the answer to {marker}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{usage}}}"#
-        )
-    }
-
-    async fn stream(
-        &self,
-        socket: &mut TcpStream,
-        marker: &str,
-        script: Script,
-        fault: Fault,
-        asked: bool,
-    ) -> io::Result<()> {
+    async fn stream(&self, socket: &mut TcpStream, wire: Wire, stream: Stream<'_>) -> io::Result<()> {
+        let Stream { marker, script, fault, usage: asked } = stream;
         let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: {marker}\r\ntransfer-encoding: chunked\r\n\r\n"
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: {marker}\r\nrequest-id: {marker}\r\n\
+             transfer-encoding: chunked\r\n\r\n"
         );
         socket.write_all(head.as_bytes()).await?;
-        let null_usage = if asked { r#","usage":null"# } else { "" };
-        let event = |choices: &str, usage: &str| {
-            let event = format!(
-                "data: {{\"id\":\"chatcmpl-{marker}\",\"object\":\"chat.completion.chunk\",\"created\":1790000000,\
-                 \"model\":\"kill-model\",\"choices\":[{choices}]{usage}}}\n\n"
-            );
-            format!("{:x}\r\n{event}\r\n", event.len())
-        };
+        let tokens = usage(marker);
+        if let Some(start) = wire.start(marker, tokens) {
+            socket.write_all(chunk(&start).as_bytes()).await?;
+        }
         for number in 0..script.chunks {
             if fault == Fault::Cut && number == script.chunks / 2 {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            let choice = format!(r#"{{"index":0,"delta":{{"content":"{number} "}},"finish_reason":null}}"#);
-            socket.write_all(event(&choice, null_usage).as_bytes()).await?;
+            socket.write_all(chunk(&wire.piece(marker, number, asked)).as_bytes()).await?;
             tokio::time::sleep(Duration::from_millis(script.pause_ms)).await;
         }
-        let finish = r#"{"index":0,"delta":{},"finish_reason":"stop"}"#;
-        socket.write_all(event(finish, null_usage).as_bytes()).await?;
-        let (tokens, counts) = usage(marker);
+        socket.write_all(chunk(&wire.finish(marker, asked)).as_bytes()).await?;
         if asked {
             self.note(marker, |seen| seen.reported = Some(tokens));
-            socket.write_all(event("", &format!(r#","usage":{counts}"#)).as_bytes()).await?;
+            socket.write_all(chunk(&wire.usage(marker, tokens)).as_bytes()).await?;
         }
-        socket.write_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n").await
+        socket.write_all(format!("{}0\r\n\r\n", chunk(wire.end())).as_bytes()).await
     }
+}
+
+/// A streamed answer to give.
+struct Stream<'a> {
+    marker: &'a str,
+    script: &'a Script,
+    fault: Fault,
+    /// Whether it tells its usage.
+    usage: bool,
 }
 
 fn whole(status: &str, marker: &str, body: &str) -> String {
     format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-request-id: {marker}\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nx-request-id: {marker}\r\nrequest-id: {marker}\r\n\
+         content-length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-/// The usage of a call, which follows from its marker: in disjoint classes, and as the wire tells it.
-fn usage(marker: &str) -> (Tokens, String) {
+fn chunk(data: &str) -> String {
+    format!("{:x}\r\n{data}\r\n", data.len())
+}
+
+/// The usage of a call, which follows from its marker, in disjoint classes.
+fn usage(marker: &str) -> Tokens {
     let mix = marker
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |mix, byte| (mix ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    let tokens = Tokens {
+    Tokens {
         input: 1 + mix % 900,
         cache_read: (mix >> 16) % 300,
         output: 1 + (mix >> 32) % 700,
         reasoning: (mix >> 48) % 200,
-    };
-    let (prompt, completion) = (tokens.input + tokens.cache_read, tokens.output + tokens.reasoning);
-    let text = format!(
-        r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}},"completion_tokens_details":{{"reasoning_tokens":{}}}}}"#,
-        prompt + completion,
-        tokens.cache_read,
-        tokens.reasoning
-    );
-    (tokens, text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kill::history::Reported;
+    use crate::kill::client::{Lane, Plan};
+    use crate::kill::dialect::Dialect;
 
     #[test]
     fn usage_on_the_wire_is_the_usage_in_classes() {
+        assert_ne!(usage("a"), usage("b"));
+        let script = Script { wait_ms: 0, chunks: 1, pause_ms: 0, fault: Fault::None };
         for marker in ["r1-c2-n3", "r1-c2-n4", ""] {
-            let (tokens, text) = usage(marker);
-            assert_eq!(serde_json::from_str::<Reported>(&text).unwrap().tokens(), tokens);
+            let tokens = usage(marker);
+            for (wire, dialect) in [(Wire::Chat, Dialect::Chat), (Wire::Messages, Dialect::Messages)] {
+                let plan = |stream| Plan {
+                    dialect,
+                    lane: Lane::Upstream,
+                    stream,
+                    usage: true,
+                    script,
+                    hang_up: None,
+                };
+                let whole = wire.answer(marker, tokens);
+                assert_eq!(dialect.told(whole.as_bytes(), &plan(false)).unwrap(), Some(tokens));
+                let stream = [
+                    wire.start(marker, tokens).unwrap_or_default(),
+                    wire.piece(marker, 0, true),
+                    wire.finish(marker, true),
+                    wire.usage(marker, tokens),
+                    wire.end().to_owned(),
+                ];
+                for cut in 0..stream.len() {
+                    assert!(!dialect.has_ended(stream[..cut].concat().as_bytes()).unwrap());
+                }
+                let stream = stream.concat();
+                assert!(dialect.has_ended(stream.as_bytes()).unwrap());
+                assert!(!dialect.has_ended(&stream.as_bytes()[..stream.len() - 1]).unwrap());
+                assert_eq!(dialect.told(stream.as_bytes(), &plan(true)).unwrap(), Some(tokens));
+            }
         }
-        assert_ne!(usage("a").0, usage("b").0);
     }
 }

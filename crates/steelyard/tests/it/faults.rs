@@ -135,14 +135,17 @@ fn cases() -> Vec<Case> {
 /// One server for the whole table; every case has a model of its own, so that circuits do not meddle.
 async fn run(cases: &[Case]) -> (Steelyard, Upstream) {
     let up = Upstream::start().await;
-    let limits = r#"timeouts = { first_byte = "500ms", idle = "500ms" }"#;
-    let mut config = Config::new().channel("up", &up, limits);
+    // All calls come at once: whoever answers is given the time for it, and only who hangs is cut short.
+    let mut config = Config::new()
+        .channel("up", &up, r#"timeouts = { first_byte = "20s", idle = "20s" }"#)
+        .channel("hangs", &up, r#"timeouts = { first_byte = "3s", idle = "3s" }"#);
     for (number, case) in cases.iter().enumerate() {
         let model = format!("m{number}");
+        let channel = if case.outcome == "timeout" { "hangs" } else { "up" };
         up.on(&model, case.reply.clone());
-        config = config.price("up", &model, "1.00", "2.00", "").route(
+        config = config.price(channel, &model, "1.00", "2.00", "").route(
             &format!("r{number}"),
-            &[&format!("up/{model}")],
+            &[&format!("{channel}/{model}")],
             "retries = 0",
         );
     }

@@ -20,7 +20,7 @@ async fn connecting() {
     let server = limited(&up, r#"connect = "400ms", first_byte = "20s""#).await;
     let begun = Instant::now();
     let answer = server.admin().chat(&ask("r")).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(12), "after {:?}", begun.elapsed());
     refused(&answer, 502, "SY0301");
     let entry = server.only_entry().await;
     assert_eq!(entry.statuses(), ["connect_error"], "{entry:#?}");
@@ -39,7 +39,7 @@ async fn first_byte() {
         up.next(reply.clone());
         let begun = Instant::now();
         let answer = server.admin().chat(&body).await;
-        assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(12), "after {:?}", begun.elapsed());
         refused(&answer, 504, "SY0302");
         let entry = server.entry(answer.request_id()).await;
         assert_eq!((entry.outcome.as_str(), entry.statuses()), ("timeout", vec!["timeout"]), "{reply:?}");
@@ -52,7 +52,7 @@ async fn first_byte() {
 #[tokio::test]
 async fn between_two_pieces() {
     let up = Upstream::start().await;
-    let server = limited(&up, r#"idle = "400ms", first_byte = "20s""#).await;
+    let server = limited(&up, r#"idle = "1500ms", first_byte = "20s""#).await;
     up.next(fault::hang_in_body());
     let answer = server.admin().chat(&ask("r")).await;
     refused(&answer, 504, "SY0302");
@@ -61,7 +61,7 @@ async fn between_two_pieces() {
     up.next(chat().texts(["a", "b"]).cut_after(3, End::Hang));
     let begun = Instant::now();
     let answer = server.admin().chat(&ask_stream("r")).await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(12), "after {:?}", begun.elapsed());
     broke_off(&answer, "SY0302");
     assert_eq!(answer.content(), "ab");
     let entry = server.entry(answer.request_id()).await;
@@ -73,8 +73,8 @@ async fn between_two_pieces() {
 #[tokio::test]
 async fn slow_but_steady_is_fine() {
     let up = Upstream::start().await;
-    let server = limited(&up, r#"idle = "600ms""#).await;
-    up.next(chat().texts(["a", "b", "c", "d", "e", "f"]).pace(Duration::from_millis(250)).usage(4, 6));
+    let server = limited(&up, r#"idle = "2s""#).await;
+    up.next(chat().texts(["a", "b", "c", "d", "e", "f"]).pace(Duration::from_millis(400)).usage(4, 6));
     let answer = server.admin().chat(&ask_stream("r")).await;
     assert_eq!(answer.content(), "abcdef");
     assert_eq!(answer.events().last().map(String::as_str), Some("[DONE]"));
@@ -88,19 +88,19 @@ async fn comments_alone_do_not_keep_a_stream_alive_for_ever() {
     up.next(forever.text("b").pace(Duration::from_millis(100)));
     let begun = Instant::now();
     let answer = server.admin().chat(&ask_stream("r")).await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "after {:?}", begun.elapsed());
     broke_off(&answer, "SY0302");
 }
 
 #[tokio::test]
 async fn the_whole_attempt() {
     let up = Upstream::start().await;
-    let server = limited(&up, r#"total = "1s", idle = "700ms""#).await;
+    let server = limited(&up, r#"total = "2s", idle = "1500ms""#).await;
     up.next(chat().texts((0..50).map(|_| "x")).pace(Duration::from_millis(200)));
     let begun = Instant::now();
     let answer = server.admin().chat(&ask_stream("r")).await;
     assert!(
-        begun.elapsed() >= Duration::from_millis(900) && begun.elapsed() < Duration::from_secs(4),
+        begun.elapsed() >= Duration::from_millis(1900) && begun.elapsed() < Duration::from_secs(8),
         "after {:?}",
         begun.elapsed()
     );

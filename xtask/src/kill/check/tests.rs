@@ -1,6 +1,7 @@
 //! Made-up histories: each defect must be found, and nothing else.
 
 use super::*;
+use crate::kill::dialect::Dialect;
 use crate::kill::history::{Attempt, Price, Seen};
 use steelyard_core::Timestamp;
 
@@ -11,6 +12,8 @@ const AMOUNT: &str = "425";
 fn call(name: &str, end: End) -> Call {
     Call {
         marker: name.to_owned(),
+        dialect: Dialect::Chat,
+        stream: false,
         route: "up-0".to_owned(),
         began: Timestamp(1_000_000),
         status: Some(200),
@@ -39,6 +42,8 @@ fn entry(name: &str, outcome: &str) -> Entry {
         request_id: format!("req_{name}"),
         time: Timestamp(1_000_200),
         route: "up-0".to_owned(),
+        dialect: "openai_chat".to_owned(),
+        stream: false,
         channel: Some("up".to_owned()),
         outcome: outcome.to_owned(),
         usage,
@@ -148,6 +153,26 @@ fn a_wrong_end_is_found() {
     broken(&history(vec![calm], vec![entry("a", "unsettled")]), &[(Rule::WrongOutcome, "req_a")]);
     let refused = Call { status: Some(502), may_fail: true, ..call("a", End::Complete) };
     broken(&history(vec![refused], vec![entry("a", "ok")]), &[(Rule::WrongOutcome, "req_a")]);
+}
+
+#[test]
+fn an_entry_of_another_dialect_is_found() {
+    let spoken = |dialect, stream| Call { dialect, stream, ..call("a", End::Complete) };
+    for call in [spoken(Dialect::Messages, false), spoken(Dialect::Chat, true)] {
+        broken(&history(vec![call], vec![entry("a", "ok")]), &[(Rule::WrongOutcome, "req_a")]);
+    }
+}
+
+#[test]
+fn a_client_is_held_to_what_its_dialect_can_tell() {
+    let entry = Entry { dialect: "bedrock_converse".to_owned(), ..entry("a", "ok") };
+    let call = |told| Call { dialect: Dialect::Converse, told: Some(told), ..call("a", End::Complete) };
+    let folded = Tokens { output: 23, reasoning: 0, ..TOKENS };
+    let mut right = history(vec![call(folded)], vec![entry.clone()]);
+    broken(&right, &[]);
+    right.upstream.clear();
+    broken(&right, &[]);
+    broken(&history(vec![call(TOKENS)], vec![entry]), &[(Rule::WrongAnswer, "req_a")]);
 }
 
 #[test]
