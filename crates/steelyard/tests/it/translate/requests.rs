@@ -215,7 +215,7 @@ async fn an_output_cap_is_made_up_only_where_the_wire_needs_one() {
         let got = sent(&world, pair, &hi(pair.client)).await;
         match pair.vendor {
             Wire::Anthropic => {
-                assert!(got["max_tokens"].as_u64().is_some_and(|most| most > 0), "{pair:?}: {got}")
+                assert!(got["max_tokens"].as_u64().is_some_and(|most| most > 0), "{pair:?}: {got}");
             }
             Wire::OpenAi | Wire::Bedrock => {
                 assert!(!got.to_string().to_lowercase().contains("tokens\":"), "{pair:?}: {got}");
