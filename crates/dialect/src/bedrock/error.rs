@@ -75,14 +75,6 @@ fn text(error: &ApiError, request_id: &RequestId) -> Vec<u8> {
     out
 }
 
-/// Agents shorten their conversation when they read Bedrock's own words for a prompt that does not fit, and no other
-/// vendor's.
-fn overflow(error: &ApiError) -> Option<String> {
-    const OURS: &str = "Input is too long for requested model";
-    let text = &error.public;
-    (error.code == ErrorCode::ContextTooLong && !text.contains(OURS)).then(|| format!("{OURS}. ({text})"))
-}
-
 /// The name and the status. SDKs repeat what is named throttling, unavailable or internal, and a time-out; so those
 /// are the names of what may heal, and a vendor's failure that will not is `ModelErrorException`.
 fn name(code: ErrorCode) -> (&'static str, StatusCode) {
@@ -113,6 +105,14 @@ fn name(code: ErrorCode) -> (&'static str, StatusCode) {
             ErrorKind::Internal => ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR),
         },
     }
+}
+
+/// Agents shorten their conversation when they read Bedrock's own words for a prompt that does not fit, and no other
+/// vendor's.
+fn overflow(error: &ApiError) -> Option<String> {
+    const OURS: &str = "Input is too long for requested model";
+    let text = &error.public;
+    (error.code == ErrorCode::ContextTooLong && !text.contains(OURS)).then(|| format!("{OURS}. ({text})"))
 }
 
 #[cfg(test)]
