@@ -320,6 +320,27 @@ async fn a_loss_is_named_or_in_strict_mode_refused() {
 }
 
 #[tokio::test]
+async fn losses_are_named_in_the_header_whatever_they_are_called() {
+    let world = world().await;
+    for pair in Pair::translated() {
+        let mut body = hi(pair.client);
+        body["größe, ungefähr"] = json!(1);
+        let answer = world.ask(pair, &body).await;
+        assert_eq!(answer.status, 200, "{pair:?}: {}", answer.text());
+        let named = answer.header("x-steelyard-loss").unwrap_or_default();
+        assert!(named.contains("gr%C3%B6%C3%9Fe%2C%20ungef%C3%A4hr"), "{pair:?}: `{named}`");
+        for number in 0..2000 {
+            body[format!("some_member_{number}")] = json!(1);
+        }
+        let answer = world.ask(pair, &body).await;
+        let named = answer.header("x-steelyard-loss").unwrap_or_default();
+        assert!(named.len() < 4200 && named.contains(",+"), "{pair:?}: {} bytes", named.len());
+        let entry = world.server.entry(answer.request_id()).await;
+        assert!(entry.losses.len() >= 2000, "{pair:?}: the entry has them all: {}", entry.losses.len());
+    }
+}
+
+#[tokio::test]
 async fn a_strict_route_refuses_without_being_asked_and_takes_another_target_that_can() {
     let world = super::world_with(|config| {
         config.route("strict", &["anthropic/m"], "strict = true").route(
