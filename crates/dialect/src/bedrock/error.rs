@@ -94,14 +94,6 @@ pub(super) fn plain_name(name: &str) -> String {
     name.rsplit('#').next().unwrap_or_default().trim().to_owned()
 }
 
-/// Agents shorten their conversation when they read Bedrock's own words for a prompt that does not fit, and no other
-/// vendor's.
-fn overflow(error: &ApiError) -> Option<String> {
-    const OURS: &str = "Input is too long for requested model";
-    let text = &error.public;
-    (error.code == ErrorCode::ContextTooLong && !text.contains(OURS)).then(|| format!("{OURS}. ({text})"))
-}
-
 /// The name and the status. SDKs repeat what is named throttling, unavailable or internal, and a time-out; so those
 /// are the names of what may heal, and a vendor's failure that will not is `ModelErrorException`.
 fn name(code: ErrorCode) -> (&'static str, StatusCode) {
@@ -132,6 +124,14 @@ fn name(code: ErrorCode) -> (&'static str, StatusCode) {
             ErrorKind::Internal => ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR),
         },
     }
+}
+
+/// Agents shorten their conversation when they read Bedrock's own words for a prompt that does not fit, and no other
+/// vendor's.
+fn overflow(error: &ApiError) -> Option<String> {
+    const OURS: &str = "Input is too long for requested model";
+    let text = &error.public;
+    (error.code == ErrorCode::ContextTooLong && !text.contains(OURS)).then(|| format!("{OURS}. ({text})"))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RE
 use axum::http::{HeaderMap, HeaderValue, StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::sync::Arc;
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, Principal, RequestId, Timestamp};
 use steelyard_dialect::Dialect;
@@ -219,9 +220,7 @@ fn add_facts(headers: &mut HeaderMap, facts: &Facts) {
     if facts.attempts > 0 {
         headers.insert("x-steelyard-attempts", HeaderValue::from(facts.attempts));
     }
-    if !facts.losses.is_empty()
-        && let Ok(value) = HeaderValue::from_str(&facts.losses.join(","))
-    {
+    if let Some(value) = loss_header(&facts.losses) {
         headers.insert("x-steelyard-loss", value);
     }
     if let Some(value) = facts.cost.and_then(|cost| HeaderValue::from_str(&cost.to_string()).ok()) {
@@ -229,7 +228,49 @@ fn add_facts(headers: &mut HeaderMap, facts: &Facts) {
     }
 }
 
+/// The names of losses are a client's own words, some of them: what a header cannot bear is percent-encoded, and of more
+/// than clients take in a header only the number is told, as `+12`.
+fn loss_header(losses: &[String]) -> Option<HeaderValue> {
+    const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%');
+    /// Node takes 16 KiB of headers in all.
+    const MOST: usize = 4096;
+    let mut text = String::new();
+    for (number, name) in losses.iter().enumerate() {
+        let name = utf8_percent_encode(name, ENCODED).to_string();
+        if !text.is_empty() {
+            text.push(',');
+        }
+        if text.len() + name.len() > MOST {
+            text.push('+');
+            text.push_str(&(losses.len() - number).to_string());
+            break;
+        }
+        text.push_str(&name);
+    }
+    HeaderValue::from_str(&text).ok().filter(|_| !losses.is_empty())
+}
+
 /// The id that `listen` gave the request.
 pub(crate) fn request_id(request: &Request) -> RequestId {
     request.extensions().get::<RequestId>().copied().unwrap_or_else(RequestId::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_fit_into_a_header_whatever_they_are_called() {
+        let header = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            loss_header(&names).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header(&[]), None);
+        assert_eq!(header(&["seed", "messages[0].name"]).as_deref(), Some("seed,messages[0].name"));
+        assert_eq!(header(&["größe", "a,b\r\nx: y"]).as_deref(), Some("gr%C3%B6%C3%9Fe,a%2Cb%0D%0Ax:%20y"));
+        let many = vec!["some_name"; 1000];
+        let told = header(&many).unwrap();
+        assert!(told.len() < 4200 && told.ends_with(",+591"), "{told}");
+        assert_eq!(header(&["x".repeat(10_000).as_str()]).as_deref(), Some("+1"));
+    }
 }

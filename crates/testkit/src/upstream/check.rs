@@ -318,7 +318,6 @@ fn bedrock_block(block: &Value) -> Result<Block<'_>, String> {
         }
         "toolResult" => {
             let result = &block["toolResult"];
-            ensure(!list(&result["content"]).is_empty(), || "toolResult.content is empty".to_owned())?;
             for inner in list(&result["content"]) {
                 only_member(inner)?;
             }

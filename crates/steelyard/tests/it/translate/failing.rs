@@ -240,8 +240,7 @@ async fn streams_that_break_end_as_the_clients_wire_says_and_never_look_complete
             assert_eq!(said.text, "some words", "{pair:?} {name}: {}", answer.text());
             let error = said.error.unwrap_or_else(|| panic!("{pair:?} {name}: {}", answer.text()));
             let told = match pair.client {
-                Wire::OpenAi => &error["error"]["type"],
-                Wire::Anthropic => &error["error"]["type"],
+                Wire::OpenAi | Wire::Anthropic => &error["error"]["type"],
                 Wire::Bedrock => &error["name"],
             };
             if pair.client != pair.vendor || name != "the vendor's error" {

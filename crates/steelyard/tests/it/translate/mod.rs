@@ -6,6 +6,7 @@
 mod answers;
 mod failing;
 mod inbound;
+mod nasty;
 mod read;
 mod reasoning;
 mod requests;

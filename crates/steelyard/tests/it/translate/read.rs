@@ -139,7 +139,7 @@ fn openai_stream(answer: &Answer) -> Said {
         }
         if let Some(reason) = choice["finish_reason"].as_str() {
             assert!(said.stop.is_empty(), "two finish reasons: {}", answer.text());
-            said.stop = reason.to_owned();
+            reason.clone_into(&mut said.stop);
         }
     }
     assert_eq!(done, said.error.is_none(), "[DONE] and only without an error: {}", answer.text());

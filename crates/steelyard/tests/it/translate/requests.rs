@@ -215,7 +215,7 @@ async fn an_output_cap_is_made_up_only_where_the_wire_needs_one() {
         let got = sent(&world, pair, &hi(pair.client)).await;
         match pair.vendor {
             Wire::Anthropic => {
-                assert!(got["max_tokens"].as_u64().is_some_and(|most| most > 0), "{pair:?}: {got}")
+                assert!(got["max_tokens"].as_u64().is_some_and(|most| most > 0), "{pair:?}: {got}");
             }
             Wire::OpenAi | Wire::Bedrock => {
                 assert!(!got.to_string().to_lowercase().contains("tokens\":"), "{pair:?}: {got}");
@@ -317,6 +317,27 @@ async fn a_loss_is_named_or_in_strict_mode_refused() {
     plain["max_tokens"] = json!(9);
     let answer = world.ask_with(strict, &plain, &[("x-steelyard-strict", "true")]).await;
     assert_eq!(answer.status, 200, "nothing is lost of a plain request: {}", answer.text());
+}
+
+#[tokio::test]
+async fn losses_are_named_in_the_header_whatever_they_are_called() {
+    let world = world().await;
+    for pair in Pair::translated() {
+        let mut body = hi(pair.client);
+        body["größe, ungefähr"] = json!(1);
+        let answer = world.ask(pair, &body).await;
+        assert_eq!(answer.status, 200, "{pair:?}: {}", answer.text());
+        let named = answer.header("x-steelyard-loss").unwrap_or_default();
+        assert!(named.contains("gr%C3%B6%C3%9Fe%2C%20ungef%C3%A4hr"), "{pair:?}: `{named}`");
+        for number in 0..2000 {
+            body[format!("some_member_{number}")] = json!(1);
+        }
+        let answer = world.ask(pair, &body).await;
+        let named = answer.header("x-steelyard-loss").unwrap_or_default();
+        assert!(named.len() < 4200 && named.contains(",+"), "{pair:?}: {} bytes", named.len());
+        let entry = world.server.entry(answer.request_id()).await;
+        assert!(entry.losses.len() >= 2000, "{pair:?}: the entry has them all: {}", entry.losses.len());
+    }
 }
 
 #[tokio::test]
