@@ -176,8 +176,8 @@ for (const wire of WIRES) {
   ];
   for (const [kind, expected, status] of byKind) {
     test(`error ${kind} of the vendor: ${wire}`, async () => {
-      for (const asking of [whole(fault(kind)), stream(fault(kind))]) {
-        const error = await caught(asking);
+      for (const asking of [whole, stream]) {
+        const error = await caught(asking(fault(kind)));
         assert.ok(error instanceof expected, `${error}`);
         assert.equal(error.$metadata.httpStatusCode, status);
         if (["400", "413"].includes(kind)) assert.match(error.message, /the vendor's own words for 4/);
@@ -221,9 +221,12 @@ for (const wire of WIRES) {
 
   test(`leaving a stream cancels upstream: ${wire}`, async () => {
     await vendor.reset();
-    const answer = await stream(`${wire}/slow`);
+    // The SDK leaves a stream open that nobody reads any more; its connection ends with the client.
+    const leaving = new BedrockRuntimeClient({ maxAttempts: 1 });
+    const answer = await leaving.send(new ConverseStreamCommand({ modelId: `${wire}/slow`, messages: HI }));
     let seen = 0;
     for await (const _ of answer.stream) if (++seen === 5) break;
+    leaving.destroy();
     await vendor.becomes({ aborted: 1, answering: 0 });
     assert.equal((await entry(idOf(answer))).outcome, "client_gone");
   });
