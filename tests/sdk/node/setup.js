@@ -20,6 +20,9 @@ export const SCHEMA = {
 
 export const HANSA = { name: "Hansa", cities: ["Lübeck", "Bergen"], year: 1356 };
 
+/** The faults after which the ledger is looked at, one of each sort: it takes a moment to be filled. */
+export const RECORDED = new Set(["400", "401", "429", "500"]);
+
 /** What a tool takes. */
 export const CITY = {
   type: "object",
