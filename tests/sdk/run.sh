@@ -130,7 +130,7 @@ python() {
 
 node_js() {
   local tap="$at/node.tap" passed=yes
-  (cd node && node --test --test-concurrency=1 --test-reporter=tap tests/*.test.js) >"$tap" || passed=no
+  (cd node && node --test --test-concurrency=1 --test-timeout=120000 --test-reporter=tap tests/*.test.js) >"$tap" || passed=no
   [ $passed = yes ] || grep -vE '^ *(ok|#|1\.\.|---|\.\.\.|duration_ms|type:)' "$tap"
   grep -E '^# (tests|pass|fail|cancelled|skipped|todo) ' "$tap"
   for count in skipped todo cancelled; do

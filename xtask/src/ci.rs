@@ -187,16 +187,16 @@ fn is_required(name: &str) -> bool {
     list.split(',').any(|required| required.trim() == name)
 }
 
-/// The official SDKs; the half in JavaScript where the machine can run it.
+/// The official SDKs, on each store; those in JavaScript where the machine can run them.
 #[expect(clippy::print_stdout, reason = "what is left out is said aloud")]
 fn sdk() -> anyhow::Result<Outcome> {
-    let [steelyard, upstream] = binaries(["steelyard", "scripted-upstream"])?;
+    let built = binaries(["steelyard", "scripted-upstream", "test-database"])?;
     let mut suite = Command::new("bash");
-    suite.current_dir(root()).arg("tests/sdk/run.sh").args([steelyard, upstream]);
+    suite.current_dir(root()).arg("tests/sdk/run.sh").args(built);
     let Err(missing) = node() else { return follow(&mut suite) };
     ensure!(!is_required("node"), "node is required by STEELYARD_TEST_REQUIRE, but {missing}");
     let outcome = follow(suite.arg("python"))?;
-    println!("skipped: the SDK in JavaScript, because {missing}");
+    println!("skipped: the SDKs in JavaScript, because {missing}");
     Ok(match outcome {
         Outcome::Passed(skips) => Outcome::Passed(skips + 1),
         other => other,

@@ -26,6 +26,9 @@ SCHEMA = {
 }
 HANSA = {"name": "Hansa", "cities": ["Lübeck", "Bergen"], "year": 1356}
 
+# The faults after which the ledger is looked at, one of each sort: it takes a moment to be filled.
+RECORDED = ["400", "401", "429", "500"]
+
 CITY = {
     "type": "object",
     "properties": {"city": {"type": "string"}},
