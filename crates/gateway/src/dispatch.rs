@@ -317,6 +317,7 @@ impl<'a> Dispatch<'a> {
             let passed = Passed {
                 usage: facts.usage,
                 tier: facts.service_tier,
+                geo: facts.geo,
                 model: facts.model,
                 content_bytes: facts.content_bytes,
                 ..Passed::default()

@@ -25,8 +25,8 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
     let claude = is_claude(target.model);
     let mut blocks = Blocks::new(Purpose::Request { own, claude });
     blocks.losses = losses::of(request, own, claude);
-    let continues = request.origin == Some(Dialect::AnthropicMessages)
-        && (!claude || Quirks::of(target.model).prefill);
+    let continues =
+        request.origin == Some(Dialect::AnthropicMessages) && (!claude || Quirks::of(target.model).prefill);
     let said = conversation(&request.messages, own, continues, &mut blocks);
     let mut losses = blocks.losses;
     let tools = Tools::of(request, claude, &mut losses);

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use steelyard_dialect::Dialect;
 use steelyard_dialect::chat::{
-    ChatRequest, Citation, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall, ToolChoice,
-    ToolInput, ToolKind,
+    ChatRequest, Citation, Extra, FileSource, Message, Part, ResponseFormat, Role, Tool, ToolCall,
+    ToolChoice, ToolInput, ToolKind,
 };
 
 /// Named texts. What a request does not say has no name.
@@ -184,7 +184,8 @@ fn conversation(messages: &[Message]) -> String {
         for (number, said) in content.iter().enumerate() {
             let of_result = matches!(said, Part::CacheMark(_))
                 && matches!(content.get(number.wrapping_sub(1)), Some(Part::ToolResult(_)));
-            let list = if matches!(said, Part::ToolResult(_)) || of_result { &mut *results } else { &mut *rest };
+            let list =
+                if matches!(said, Part::ToolResult(_)) || of_result { &mut *results } else { &mut *rest };
             list.push(part(said));
         }
     }

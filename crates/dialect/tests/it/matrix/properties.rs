@@ -97,11 +97,17 @@ fn plain(request: &ChatRequest) -> ChatRequest {
 /// What a stream comes to, as far as every wire has a word for it.
 fn sum(events: &[StreamEvent]) -> Vec<(String, String)> {
     let said = said::of(&said::gathered(events));
-    said.into_iter().filter(|(name, _)| name.starts_with("usage input") || name.starts_with("usage output")).collect()
+    said.into_iter()
+        .filter(|(name, _)| name.starts_with("usage input") || name.starts_with("usage output"))
+        .collect()
 }
 
 /// A stream cut anywhere becomes the same stream of every other wire.
-fn check_stream(vendor: Dialect, events: &[StreamEvent], at: &[prop::sample::Index]) -> Result<(), TestCaseError> {
+fn check_stream(
+    vendor: Dialect,
+    events: &[StreamEvent],
+    at: &[prop::sample::Index],
+) -> Result<(), TestCaseError> {
     let stream = encoded(vendor, events);
     let (whole, end) = decoded(vendor, &[&stream]);
     prop_assert_eq!(end, "complete");

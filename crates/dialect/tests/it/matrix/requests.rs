@@ -174,7 +174,8 @@ fn strict_calls_are_refused_for_what_is_lost_and_for_nothing_else() {
         let all = Requests::of(client);
         for wire in WIRES.iter().filter(|wire| wire.dialect == vendor) {
             for row in &all.rows {
-                let cell = cell(client, &all, row, wire).unwrap_or_else(|error| panic!("{}: {error}", row.field));
+                let cell =
+                    cell(client, &all, row, wire).unwrap_or_else(|error| panic!("{}: {error}", row.field));
                 let head = format!("{} → {} ({}): {}", client.name(), vendor.name(), wire.title, row.field);
                 let (strict, lenient) = (accept(&cell.losses, true), accept(&cell.losses, false));
                 match cell.fate {
