@@ -11,6 +11,8 @@ pub struct ReplyFacts {
     pub model: Option<String>,
     /// The service tier that the vendor says it used.
     pub service_tier: Option<String>,
+    /// Where the vendor says it was served, if its prices differ by that.
+    pub geo: Option<String>,
     /// Bytes of generated text, for [`count_tokens`] when there is no usage.
     pub content_bytes: u64,
 }
@@ -36,6 +38,8 @@ pub struct StreamFacts {
     pub model: Option<String>,
     /// The service tier that the vendor says it uses.
     pub service_tier: Option<String>,
+    /// Where the vendor says it is served, if its prices differ by that.
+    pub geo: Option<String>,
     /// Events that could not be read and were passed on as they were.
     pub unreadable_events: u64,
 }

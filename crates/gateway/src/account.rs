@@ -24,6 +24,8 @@ pub(crate) struct Passed {
     pub(crate) usage_is_early: bool,
     /// The service tier the vendor says it used.
     pub(crate) tier: Option<String>,
+    /// Where the vendor says it was served.
+    pub(crate) geo: Option<String>,
     /// The model the vendor says answered.
     pub(crate) model: Option<String>,
     /// Bytes of generated content that passed.
@@ -197,6 +199,9 @@ impl Open {
         // `default` and `auto` are the vendor's words for what the ledger calls `standard`.
         if let Some(tier) = passed.tier.as_deref().filter(|tier| !matches!(*tier, "default" | "auto")) {
             attempt.tier = tier.into();
+        }
+        if let Some(geo) = passed.geo.as_deref() {
+            attempt.geo = geo.into();
         }
         // The price of the moment of dispatch, whatever has changed since.
         let Some(price) = self.offer.prices.at(attempt.started) else { return };

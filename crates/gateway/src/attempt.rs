@@ -188,6 +188,7 @@ impl Sending {
             let passed = Passed {
                 usage: facts.usage,
                 tier: facts.service_tier,
+                geo: facts.geo,
                 model: facts.model,
                 content_bytes: facts.content_bytes,
                 ..Passed::default()

@@ -152,6 +152,7 @@ impl RelayFeed {
             usage: facts.usage,
             usage_is_early: facts.usage_is_early,
             tier: facts.service_tier,
+            geo: facts.geo,
             model: facts.model,
             content_bytes: facts.content_bytes,
             content_events: facts.content_events,

@@ -62,10 +62,12 @@ pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
     let Some(content) = &sighting.content else {
         return Err(Fault::missing(&At::Root.field("content")).into());
     };
+    let served = sighting.usage.map(|raw| usage::served(raw.get())).unwrap_or_default();
     Ok(ReplyFacts {
         usage: sighting.usage.and_then(|raw| usage::decode(raw.get())),
         model: text(sighting.model),
-        service_tier: sighting.usage.and_then(|raw| usage::service_tier(raw.get())),
+        service_tier: served.tier,
+        geo: served.geo,
         content_bytes: content.iter().map(|block| generated_bytes(block)).sum(),
     })
 }

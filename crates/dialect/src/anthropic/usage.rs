@@ -41,6 +41,10 @@ struct Wire<'a> {
     server_tool_use: Option<Tools>,
     #[serde(borrow, default)]
     service_tier: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    speed: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    inference_geo: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -136,10 +140,30 @@ pub(crate) fn decode(text: &str) -> Option<Usage> {
     figures.usage()
 }
 
+/// How a call was served, which decides its price.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Served {
+    /// The tier. The faster speed has a price of its own, as a tier has.
+    pub(crate) tier: Option<String>,
+    /// Where.
+    pub(crate) geo: Option<String>,
+}
+
+/// What a `usage` member tells of how the call was served.
+pub(crate) fn served(text: &str) -> Served {
+    let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else { return Served::default() };
+    let word = |raw: Option<&RawValue>| {
+        raw.and_then(crate::json::string).filter(|word| !word.is_empty()).map(std::borrow::Cow::into_owned)
+    };
+    let fast = word(wire.speed).filter(|speed| speed == "fast");
+    // Models that are older than the choice say that there is none.
+    let geo = word(wire.inference_geo).filter(|geo| geo != "not_available");
+    Served { tier: fast.or_else(|| word(wire.service_tier)), geo }
+}
+
 /// The service tier of a `usage` member.
 pub(crate) fn service_tier(text: &str) -> Option<String> {
-    let raw = serde_json::from_str::<Wire<'_>>(text).ok()?.service_tier?;
-    crate::json::string(raw).filter(|tier| !tier.is_empty()).map(std::borrow::Cow::into_owned)
+    served(text).tier
 }
 
 /// Sums of our classes in Anthropic's words.
@@ -184,6 +208,7 @@ pub(crate) fn encode(usage: &Usage, service_tier: Option<&str>, object: &mut Obj
     details(usage, object);
     object
         .opt("service_tier", service_tier.filter(|tier| matches!(*tier, "standard" | "priority" | "batch")));
+    object.opt("speed", service_tier.filter(|tier| *tier == "fast"));
 }
 
 /// Writes the members of the `usage` object at the end of a stream, which repeats the figures of the prompt.
@@ -221,6 +246,19 @@ fn details(usage: &Usage, object: &mut Object<'_>) {
 mod tests {
     use super::*;
     use UsageClass::{CacheRead, CacheWrite1h, CacheWrite5m, Input, Output, Reasoning, WebSearch};
+
+    #[test]
+    fn how_it_was_served_is_what_decides_the_price() {
+        let check = |wire: &str, tier: Option<&str>, geo: Option<&str>| {
+            let expected = Served { tier: tier.map(str::to_owned), geo: geo.map(str::to_owned) };
+            assert_eq!(served(wire), expected, "{wire}");
+        };
+        check(r#"{"service_tier":"priority"}"#, Some("priority"), None);
+        check(r#"{"service_tier":"standard","speed":"fast","inference_geo":"us"}"#, Some("fast"), Some("us"));
+        check(r#"{"service_tier":"standard","speed":"standard"}"#, Some("standard"), None);
+        check(r#"{"speed":null,"inference_geo":"not_available"}"#, None, None);
+        check("null", None, None);
+    }
 
     #[track_caller]
     fn check(wire: &str, expected: &[(UsageClass, u64)]) {

@@ -90,6 +90,7 @@ pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
         usage: sighting.usage.and_then(|raw| usage::decode(raw.get(), intervened)),
         model: None,
         service_tier: sighting.service_tier.and_then(tier),
+        geo: None,
         content_bytes: output.message.content.iter().map(Block::bytes).sum(),
     })
 }

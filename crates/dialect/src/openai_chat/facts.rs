@@ -123,6 +123,7 @@ pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
         usage: sighting.usage(),
         model: sighting.model(),
         service_tier: sighting.service_tier(),
+        geo: None,
         content_bytes,
     })
 }

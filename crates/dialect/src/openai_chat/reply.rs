@@ -247,8 +247,7 @@ fn write_content(object: &mut Object<'_>, message: &Message) {
 /// Whether a member has been written from what the message holds.
 fn is_written(name: &str, message: &Message) -> bool {
     match name {
-        "role" | "content" | "refusal" | "tool_calls" | "audio" | "reasoning_content"
-        | "reasoning_details" => true,
+        "role" | "content" | "refusal" | "tool_calls" | "reasoning_content" | "reasoning_details" => true,
         "annotations" => message.content.iter().any(|part| match part {
             Part::Text { citations, .. } => {
                 citations.iter().any(|citation| matches!(citation.place, CitationPlace::Web { .. }))

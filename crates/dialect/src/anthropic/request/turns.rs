@@ -137,7 +137,7 @@ pub(super) fn gather<'a>(
     for turn in turns.iter_mut().filter(|turn| !turn.assistant) {
         turn.blocks.sort_by_key(|block| !block.is_result());
     }
-    if turns.is_empty() {
+    if turns.is_empty() && !request.messages.is_empty() {
         context.losses.push(Loss::refused("messages", "no word of them is left: say something"));
     }
     if turns.first().is_some_and(|turn| turn.assistant) {

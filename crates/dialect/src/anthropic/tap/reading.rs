@@ -132,9 +132,9 @@ impl Reading {
             self.facts.usage = self.figures.usage();
             self.facts.usage_is_early = early;
         }
-        if let Some(tier) = usage::service_tier(raw.get()) {
-            self.facts.service_tier = Some(tier);
-        }
+        let served = usage::served(raw.get());
+        self.facts.service_tier = served.tier.or_else(|| self.facts.service_tier.take());
+        self.facts.geo = served.geo.or_else(|| self.facts.geo.take());
     }
 
     fn count(&mut self, bytes: u64) {

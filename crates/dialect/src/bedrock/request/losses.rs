@@ -65,7 +65,7 @@ fn refused(request: &ChatRequest) -> Vec<Loss> {
 
 /// Whether a stop text is taken. `claude`: by Anthropic's rules as well.
 pub(super) fn is_stop(text: &str, claude: bool) -> bool {
-    !text.is_empty() && !(claude && text.trim().is_empty())
+    if claude { !text.trim().is_empty() } else { !text.is_empty() }
 }
 
 /// The most labels, and the most bytes of a name or a value (API reference, `RequestMetadata`).

@@ -3,7 +3,7 @@
 
 use crate::bedrock::content::{Block, Blocks};
 use crate::chat::{Extra, Message, Part, Role};
-use crate::error::Loss;
+use crate::error::{Loss, LossKind};
 use crate::json::Object;
 
 /// What is said.
@@ -74,7 +74,8 @@ pub(super) fn conversation<'a>(
     }
     conversation.turns.retain(|turn| !turn.is_empty());
     merge(&mut conversation.turns);
-    if conversation.turns.is_empty() {
+    let refused = blocks.losses.iter().any(|loss| loss.kind == LossKind::Refused);
+    if conversation.turns.is_empty() && !messages.is_empty() && !refused {
         blocks.losses.push(Loss::refused("messages", "no word of them is left: say something"));
     }
     if !own {

@@ -70,7 +70,7 @@ fn page() -> String {
         for row in &all.rows {
             let (whole, streamed) = answers::fates(vendor, client, &all, row)
                 .unwrap_or_else(|error| panic!("{}: {error}", row.field));
-            let streamed = streamed.map_or("not streamed".to_owned(), |fate| of_answer(&fate));
+            let streamed = streamed.as_ref().map_or_else(|| "not streamed".to_owned(), of_answer);
             writeln!(page, "| {} | {} | {streamed} |", row.field, of_answer(&whole)).unwrap();
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 use steelyard_core::ErrorCode;
-use steelyard_dialect::{Dialect, Loss, LossKind, accept};
+use steelyard_dialect::{ChatRequest, Dialect, Loss, LossKind, accept};
 
 use super::meaning::{self, differences};
 use super::rows::{Requests, Row, outside};
@@ -98,7 +98,7 @@ fn write(client: Dialect, body: &Value, row: &Row, wire: &Wire) -> Result<Writte
     let again = match again {
         Ok(again) => again,
         // What is refused is not sent.
-        Err(_) if losses.iter().any(|loss| loss.kind == LossKind::Refused) => Default::default(),
+        Err(_) if losses.iter().any(|loss| loss.kind == LossKind::Refused) => ChatRequest::default(),
         Err(error) => return Err(error),
     };
     let (meant, mut read) = (meaning::of(&request), meaning::of(&again));
@@ -120,7 +120,8 @@ fn places(ground: &Value, body: &Value) -> Vec<String> {
         if new.is_empty() { changed.map(|(path, _)| path.clone()).collect() } else { new };
     // The kind of a thing says less than the thing.
     if found.len() > 1 {
-        found.retain(|path| !path.ends_with(".type") && !path.ends_with(".role") && path != "role");
+        let last = |path: &String| path.rsplit('.').next().unwrap_or_default().to_owned();
+        found.retain(|path| !matches!(last(path).as_str(), "type" | "role"));
     }
     found
 }
@@ -133,7 +134,7 @@ fn leaves(value: &Value, path: String, out: &mut BTreeMap<String, Vec<String>>) 
                 leaves(member, path, out);
             }
         }
-        Value::Array(list) if list.iter().any(|one| one.is_object()) => {
+        Value::Array(list) if list.iter().any(Value::is_object) => {
             for one in list {
                 leaves(one, format!("{path}[]"), out);
             }
