@@ -16,7 +16,11 @@ fn every_code_has_its_status_its_name_and_its_exception() {
         let (status, body) = DIALECT.error_body(&error, &id);
         let body: Value = serde_json::from_slice(&body).unwrap();
         let own = json!({"code": code.code(), "request_id": id.to_string()});
-        assert_eq!(body, json!({"message": "what went wrong", "steelyard": own}));
+        let message = match code {
+            ErrorCode::ContextTooLong => "Input is too long for requested model. (what went wrong)",
+            _ => "what went wrong",
+        };
+        assert_eq!(body, json!({"message": message, "steelyard": own}));
         let (header, name) = DIALECT.error_header(&error).unwrap();
         assert_eq!(header, "x-amzn-errortype");
         let event = DIALECT.error_event(&error, &id);

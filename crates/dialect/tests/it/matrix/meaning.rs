@@ -3,7 +3,7 @@
 //! The wires say some things in different ways that nobody can tell apart in the answer. Those are evened out here, and
 //! only those: a developer is a system; turns of one speaker that follow each other are one, with the results of tools
 //! first; what is the default of every wire is as good as not said; JSON is the same in any order of its members and
-//! with any white space; the names of the usual tier are one; the figures of a stream are always asked for.
+//! with any white space; the names of the usual tier are one; what AWS hands on is said to the model's vendor; the figures of a stream are always asked for.
 
 use std::collections::BTreeMap;
 
@@ -105,6 +105,15 @@ pub(crate) fn of(request: &ChatRequest) -> Meaning {
         put(&format!("stream_options.{name}"), Some(value(said.get())));
     }
     for (name, said) in extra {
+        // What AWS hands on to the model's vendor is a member of that vendor's.
+        if name == "additionalModelRequestFields"
+            && let Ok(Value::Object(members)) = serde_json::from_str(said.get())
+        {
+            for (name, said) in members {
+                put(&format!("extra.{name}"), Some(value(&said.to_string())));
+            }
+            continue;
+        }
         put(&format!("extra.{name}"), Some(value(said.get())));
     }
     all
