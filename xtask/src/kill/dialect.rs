@@ -193,22 +193,18 @@ impl AnthropicUsage {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct BedrockUsage {
-    input_tokens: u64,
-    #[serde(default)]
-    cache_read_input_tokens: u64,
-    output_tokens: u64,
+    #[serde(rename = "inputTokens")]
+    input: u64,
+    #[serde(rename = "cacheReadInputTokens", default)]
+    cache_read: u64,
+    #[serde(rename = "outputTokens")]
+    output: u64,
 }
 
 impl BedrockUsage {
     fn tokens(&self) -> Tokens {
-        Tokens {
-            input: self.input_tokens,
-            cache_read: self.cache_read_input_tokens,
-            output: self.output_tokens,
-            reasoning: 0,
-        }
+        Tokens { input: self.input, cache_read: self.cache_read, output: self.output, reasoning: 0 }
     }
 }
 

@@ -196,7 +196,6 @@ async fn connections_to_the_vendor_are_kept_and_used_again() {
             assert_eq!(client.chat(&body).await.status, 200);
             opened.push(app.up.accepted_connections());
         }
-        eprintln!("OPENED {opened:?}");
         // A connection is free again a moment after the answer's last byte has gone out. On a busy machine the next
         // call may overtake it and open another, but not most of the time.
         assert!(app.up.accepted_connections() <= CALLS / 2, "connections after each call: {opened:?}");

@@ -242,6 +242,10 @@ async fn a_hundred_clients_gone_at_all_moments_leave_their_entries_and_nothing_e
             let route = if number % 2 == 0 { "cut" } else { "drain" };
             let body = if number % 3 == 0 { ask(route) } else { ask_stream(route) };
             let raw = send(app, &body).await;
+            // Half of them stay until so many have arrived: a busy machine may take longer than others wait.
+            if number % 4 < 2 {
+                app.up.has_requests(50).await;
+            }
             // Spread evenly over the life of the answer, the same in every run.
             tokio::time::sleep(Duration::from_millis(20 + number * 37 % 300)).await;
             if number % 5 == 0 { raw.reset() } else { drop(raw) }
