@@ -79,7 +79,7 @@ enum Ready {
     /// Nothing more: this process has the answer.
     Answered(Box<Answer>),
     /// It is sent to a vendor.
-    ToSend(Sending),
+    ToSend(Box<Sending>),
 }
 
 /// A request for a vendor.
@@ -166,7 +166,7 @@ impl<'a> Dispatch<'a> {
                 }
                 let answered = match ready {
                     Ready::Answered(answer) => Ok(*answer),
-                    Ready::ToSend(sending) => self.attempt(offer, sending).await,
+                    Ready::ToSend(sending) => self.attempt(offer, *sending).await,
                 };
                 match answered {
                     Ok(answer) => return self.deliver(offer, answer).await,
@@ -211,7 +211,13 @@ impl<'a> Dispatch<'a> {
         if self.plan.endpoint != Endpoint::Chat || wire == self.plan.dialect {
             let body = self.plan.relay_body(&offer.upstream_model);
             let headers = self.plan.address.headers.clone();
-            return Ok(Ready::ToSend(Sending { wire, body, losses: Vec::new(), headers, translated: None }));
+            return Ok(Ready::ToSend(Box::new(Sending {
+                wire,
+                body,
+                losses: Vec::new(),
+                headers,
+                translated: None,
+            })));
         }
         let request = match &self.request {
             Some(request) => request,
@@ -226,7 +232,7 @@ impl<'a> Dispatch<'a> {
         let losses = translate::accept(&losses, self.plan.strict).map_err(Unfit::Target)?;
         let translated = Some(self.plan.reply_context(request.include_usage));
         let headers = wire.request_headers(request);
-        Ok(Ready::ToSend(Sending { wire, body, losses, headers, translated }))
+        Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated })))
     }
 
     /// Makes the next attempt durable.
@@ -260,7 +266,7 @@ impl<'a> Dispatch<'a> {
             body: std::mem::take(&mut sending.body),
         };
         let prepared = provider.prepare(outgoing, self.gateway.clock.now()).await;
-        let (mut request, client) = prepared.map_err(Miss::Unreachable)?;
+        let (mut request, client) = prepared.map_err(Miss::NoCredentials)?;
         self.account().trace().sending(&mut request);
         let limits = *offer.channel.timeouts();
         let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
@@ -410,6 +416,11 @@ impl<'a> Dispatch<'a> {
                 account.attempt_free(AttemptStatus::ConnectError);
                 offer.health.failed(now);
                 false
+            }
+            // Rest does not mend it, so it does not open the circuit.
+            Miss::NoCredentials(_) => {
+                account.attempt_free(AttemptStatus::ConnectError);
+                true
             }
             Miss::Status { failure, .. } => {
                 account.attempt_free(AttemptStatus::HttpError);

@@ -15,6 +15,8 @@ use crate::provider::Failure;
 pub(crate) enum Miss {
     /// Nothing was sent.
     Unreachable(String),
+    /// Nothing was sent, because the account's credentials were not to be had.
+    NoCredentials(String),
     /// The vendor refused.
     Status { failure: Failure, status: StatusCode, fault: Option<UpstreamFault>, body: Bytes, wire: Dialect },
     /// The vendor went silent after the request was sent.
@@ -43,6 +45,7 @@ impl Miss {
             } if *wire == client => Some((*status, body.clone())),
             Self::Status { .. }
             | Self::Unreachable(_)
+            | Self::NoCredentials(_)
             | Self::Timeout(..)
             | Self::Broken { .. }
             | Self::Refused(_) => None,
@@ -55,6 +58,12 @@ impl Miss {
             Self::Unreachable(why) => {
                 ApiError::new(ErrorCode::UpstreamUnreachable, format!("no connection to {at}"))
                     .with_source(why)
+            }
+            Self::NoCredentials(why) => {
+                let text = format!(
+                    "{at} has no credentials to call its vendor with; this is for whoever runs Steelyard to mend"
+                );
+                ApiError::new(ErrorCode::UpstreamCredentials, text).with_source(why)
             }
             Self::Timeout(limit, after) => ApiError::new(
                 ErrorCode::UpstreamTimeout,
@@ -109,6 +118,7 @@ impl Miss {
             Self::Status { failure: Failure::Passing(wait) | Failure::RateLimited(wait), .. } => *wait,
             Self::Status { .. }
             | Self::Unreachable(_)
+            | Self::NoCredentials(_)
             | Self::Timeout(..)
             | Self::Broken { .. }
             | Self::Refused(_) => None,

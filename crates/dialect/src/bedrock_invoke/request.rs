@@ -28,8 +28,8 @@ fn version(body: &[u8]) -> Result<String, Fault> {
     let at = At::Root.field(VERSION);
     let Some(version) = given(version) else {
         let text = "`anthropic_version` is missing: invoke takes Anthropic's Messages bodies, with \"anthropic_version\": \
-                    \"bedrock-2023-05-31\", for any model; for bodies of other families (Nova, Llama, Mistral, Titan, Cohere) \
-                    there is converse";
+                    \"bedrock-2023-05-31\", for any model; bodies of other families (Nova, Llama, Mistral, Titan, Cohere) are \
+                    not served: call converse instead, or /v1/embeddings for vectors";
         return Err(Fault { text: text.into(), ..Fault::missing(&at) });
     };
     let version = string(version).ok_or_else(|| Fault::mistyped(&at, "a string", version))?;

@@ -181,7 +181,9 @@ fn streams_of_other_vendors_become_anthropics_events() {
             let out = [&*before, &*terminal].concat();
             let mut plain = ANTHROPIC.stream_encoder(context());
             let mut sse = BytesMut::new();
-            events.iter().for_each(|event| plain.push(event, &mut sse));
+            for event in &events {
+                plain.push(event, &mut sse);
+            }
             plain.finish(812, &mut sse);
             let (expected, _) = decoded(ANTHROPIC, &[&sse]);
             assert_eq!(decoded(DIALECT, &[&out]), (expected, "complete".into()), "{folder} {name}");
@@ -313,8 +315,18 @@ fn betas_go_where_each_wire_asks_for_them() {
     assert_eq!((losses.len(), DIALECT.request_headers(&request).len()), (0, 0));
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["anthropic_beta"], json!(["a-2025-01-01", "b-2025-01-01"]));
-    let (_, losses) = Dialect::OpenAiChat.encode_request(&request, &target("m"));
-    assert!(losses.iter().any(|loss| loss.field == "anthropic_beta"), "{losses:?}");
+    let converse = |model| Dialect::BedrockConverse.encode_request(&request, &target(model));
+    let (body, losses) = converse(MODEL);
+    assert_eq!(losses, []);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let beyond = json!({ "anthropic_beta": ["a-2025-01-01", "b-2025-01-01"] });
+    assert_eq!(body["additionalModelRequestFields"], beyond);
+    let others =
+        [Dialect::OpenAiChat.encode_request(&request, &target("m")), converse("amazon.nova-pro-v1:0")];
+    for (body, losses) in others {
+        assert!(losses.iter().any(|loss| loss.field == "anthropic_beta"), "{losses:?}");
+        assert!(!std::str::from_utf8(&body).unwrap().contains("a-2025-01-01"));
+    }
 
     for odd in [json!("a"), json!([7]), json!([])] {
         let request = ask(odd.clone());

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use steelyard_core::{ApiError, ErrorCode};
@@ -19,10 +20,22 @@ use crate::dialect::call::{Entrance, error_response, request_id, serve};
 const DIALECT: Dialect = Dialect::BedrockConverse;
 
 pub(crate) async fn model(State(app): State<Arc<App>>, request: Request) -> Response {
-    match entrance(request.uri().path()) {
+    let entrance = entrance(request.uri().path());
+    match entrance.and_then(|entrance| unguarded(request.headers()).map(|()| entrance)) {
         Ok(entrance) => serve(&app, entrance, request).await,
         Err(error) => error_response(DIALECT, &error, request_id(&request)),
     }
+}
+
+/// `invoke` names its guardrail in a header. One that silently did not run would be a lie.
+fn unguarded(headers: &HeaderMap) -> Result<(), ApiError> {
+    const GUARDRAIL: &str = "x-amzn-bedrock-guardrailidentifier";
+    if !headers.contains_key(GUARDRAIL) {
+        return Ok(());
+    }
+    let text = "AWS keeps the guardrail that x-amzn-bedrock-guardrailidentifier names, and it would not run here: leave it out, \
+                or call converse with a guardrailConfig on a route to Bedrock";
+    Err(ApiError::new(ErrorCode::Loss, text).with_param("guardrailIdentifier"))
 }
 
 /// The operation is what follows the last slash; what stands before it, decoded once, is the model.

@@ -13,11 +13,13 @@ mod app;
 
 mod chat;
 mod embeddings;
+mod invoke;
 mod models;
 mod sandbox;
 mod stream;
 
 mod auth;
+mod aws_chain;
 mod headers;
 mod keys;
 mod naming;

@@ -170,7 +170,7 @@ async fn a_database_that_was_deleted_does_not_lose_what_comes_after() {
 
 /// A server that survives a full disk, which is simulated by the limit on the size of files it may write: the
 /// signal that comes with it is ignored, so that writes fail as they do on a full disk.
-async fn on_a_small_disk() -> (tempfile::TempDir, crate::app::App) {
+pub(crate) async fn on_a_small_disk() -> (tempfile::TempDir, crate::app::App) {
     on_a_small_disk_with("").await
 }
 

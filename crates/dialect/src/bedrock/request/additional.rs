@@ -5,7 +5,8 @@ use serde_json::value::RawValue;
 
 use crate::bedrock::request::decode::carry;
 use crate::chat::{ChatRequest, Extra, Json, ResponseFormat, Thinking, ThinkingMode, ToolChoice};
-use crate::json::{At, Fault, Fields};
+use crate::dialect::Dialect;
+use crate::json::{At, Fault, Fields, Object};
 
 /// The member's name.
 pub(super) const NAME: &str = "additionalModelRequestFields";
@@ -98,4 +99,32 @@ fn schema(raw: &RawValue) -> Option<Json> {
     let known = fields.text_or_leave("type").is_some_and(|kind| kind == "json_schema");
     let schema = fields.json("schema")?;
     (known && fields.rest().is_empty()).then_some(schema)
+}
+
+/// What a client of Anthropic's wire asks that the canonical model has no word for, and that AWS hands on to Claude (user
+/// guide, "Anthropic Claude Messages API": betas and what they bring).
+#[derive(Debug)]
+pub(super) struct Beyond<'a>(Vec<(&'static str, &'a Json)>);
+
+impl<'a> Beyond<'a> {
+    pub(super) fn of(request: &'a ChatRequest, claude: bool) -> Self {
+        const KNOWN: [&str; 2] = ["anthropic_beta", "context_management"];
+        let asks = claude && request.origin == Some(Dialect::AnthropicMessages);
+        let found = |name| request.extra.get(name).map(|value| (name, value));
+        Self(KNOWN.into_iter().filter(|_| asks).filter_map(found).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| *known == name)
+    }
+
+    pub(super) fn write(&self, fields: &mut Object<'_>) {
+        for (name, value) in &self.0 {
+            fields.field(name, value);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::anthropic::quirks::Quirks;
 use crate::bedrock::content::{Block, Blocks, Purpose};
+use crate::bedrock::request::additional::Beyond;
 use crate::bedrock::request::sampling::Sampling;
 use crate::bedrock::request::thinking::Plan;
 use crate::bedrock::request::tools::Tools;
@@ -24,7 +25,8 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
     let own = request.origin == Some(Dialect::BedrockConverse);
     let claude = is_claude(target.model);
     let mut blocks = Blocks::new(Purpose::Request { own, claude });
-    blocks.losses = losses::of(request, own);
+    let beyond = Beyond::of(request, claude);
+    blocks.losses = losses::of(request, own, &beyond);
     let said = conversation(&request.messages, own, &mut blocks);
     let mut losses = blocks.losses;
     let tools = Tools::of(request, claude, &mut losses);
@@ -50,7 +52,7 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
         inference(body, request, cap, &sampling, carried("inferenceConfig"));
         tools.write(body, carried("toolConfig"));
         output(body, request, held, &plan, carried("outputConfig"));
-        model_fields(body, &plan, &tools, &sampling, carried(additional::NAME));
+        model_fields(body, &plan, &tools, &sampling, &beyond, carried(additional::NAME));
         if claude && !own && !request.stop.is_empty() {
             // Only so does Claude say which stop text it met.
             body.field("additionalModelResponseFieldPaths", &["/stop_sequence"]);
@@ -174,9 +176,10 @@ fn model_fields(
     plan: &Plan,
     tools: &Tools<'_>,
     sampling: &Sampling,
+    beyond: &Beyond<'_>,
     carried: Option<&Json>,
 ) {
-    if plan.is_empty() && tools.single.is_none() && sampling.top_k.is_none() {
+    if plan.is_empty() && tools.single.is_none() && sampling.top_k.is_none() && beyond.is_empty() {
         body.opt(additional::NAME, carried);
         return;
     }
@@ -190,6 +193,7 @@ fn model_fields(
         }
         plan.write(fields);
         tools.write_single(fields);
+        beyond.write(fields);
         if let Some(carried) = carried {
             fields.members(carried);
         }

@@ -1,13 +1,14 @@
 //! What Converse cannot express of a canonical request, field by field: of its parameters here, of its content where the
 //! blocks are made.
 
+use crate::bedrock::request::additional::Beyond;
 use crate::bedrock::service_tier;
 use crate::chat::{ChatRequest, Json};
 use crate::error::Loss;
 use crate::json::{At, Fields, Object};
 
 /// The parameters that have no word here.
-pub(super) fn of(request: &ChatRequest, own: bool) -> Vec<Loss> {
+pub(super) fn of(request: &ChatRequest, own: bool, beyond: &Beyond<'_>) -> Vec<Loss> {
     let mut losses = refused(request);
     let mut lose = |asked: bool, field: &'static str, why: &'static str| {
         if asked {
@@ -38,7 +39,8 @@ pub(super) fn of(request: &ChatRequest, own: bool) -> Vec<Loss> {
         }),
     );
     if !own {
-        losses.extend(request.extra.keys().map(|name| Loss::foreign(name)));
+        let lost = request.extra.keys().filter(|name| !beyond.holds(name));
+        losses.extend(lost.map(|name| Loss::foreign(name)));
     }
     losses
 }

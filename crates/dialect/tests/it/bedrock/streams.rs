@@ -245,7 +245,9 @@ fn the_tier_that_served_comes_with_the_figures_and_goes_where_a_wire_has_a_word_
     assert!(shown(&encoded(&events)).trim_end().ends_with(r#""serviceTier":{"type":"priority"}}"#));
     let mut encoder = Dialect::OpenAiChat.stream_encoder(context());
     let mut out = BytesMut::new();
-    events.iter().for_each(|event| encoder.push(event, &mut out));
+    for event in &events {
+        encoder.push(event, &mut out);
+    }
     encoder.finish(812, &mut out);
     let out = String::from_utf8(out.to_vec()).unwrap();
     let figures = out.lines().find(|line| line.contains("\"prompt_tokens\"")).unwrap();

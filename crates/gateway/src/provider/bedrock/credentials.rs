@@ -1,7 +1,7 @@
 //! Credentials for AWS: those that the channel names, or those that AWS's own chain finds (environment, profile, web
 //! identity, container, instance), fetched anew before they end.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -18,6 +18,12 @@ use crate::spec::CredentialsSpec;
 /// So long before their end credentials are fetched anew.
 const MARGIN: Duration = Duration::from_mins(5);
 
+/// The chain's sources may hang: a machine's own address that answers nowhere else, an endpoint that says nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So long after the chain has failed nobody asks it again: those who wait in line would each wait as long.
+const REST: Duration = Duration::from_secs(5);
+
 /// Where credentials come from.
 pub(super) enum Source {
     /// From the channel's declaration.
@@ -30,7 +36,14 @@ pub(super) enum Source {
 pub(super) struct Chain {
     region: String,
     found: OnceCell<DefaultCredentialsChain>,
-    kept: Mutex<Option<Credentials>>,
+    kept: Mutex<Kept>,
+}
+
+/// What the chain said last.
+#[derive(Default)]
+struct Kept {
+    found: Option<Credentials>,
+    failed: Option<(String, Instant)>,
 }
 
 impl Source {
@@ -48,7 +61,7 @@ impl Source {
     }
 
     pub(super) fn chain(region: &str) -> Self {
-        let chain = Chain { region: region.to_owned(), found: OnceCell::new(), kept: Mutex::new(None) };
+        let chain = Chain { region: region.to_owned(), found: OnceCell::new(), kept: Mutex::default() };
         Self::Chain(Box::new(chain))
     }
 
@@ -66,23 +79,42 @@ impl Chain {
         let now = SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(now.0).unwrap_or_default());
         // One at a time: others wait for its answer instead of asking too.
         let mut kept = self.kept.lock().await;
-        if let Some(credentials) = kept.as_ref().filter(|found| holds(found, now)) {
-            return Ok(credentials.clone());
+        if let Some(found) = kept.found.as_ref().filter(|found| holds(found, now + MARGIN)) {
+            return Ok(found.clone());
         }
+        let failed = kept.failed.as_ref().filter(|(_, at)| at.elapsed() < REST);
+        let why = if let Some((why, _)) = failed {
+            why.clone()
+        } else {
+            let asked = tokio::time::timeout(PATIENCE, self.ask()).await;
+            match asked.unwrap_or_else(|_| Err(format!("it says nothing within {PATIENCE:?}"))) {
+                Ok(found) => {
+                    *kept = Kept { found: Some(found.clone()), failed: None };
+                    return Ok(found);
+                }
+                Err(why) => {
+                    let why = format!("AWS's credential chain finds no credentials: {why}");
+                    kept.failed = Some((why.clone(), Instant::now()));
+                    why
+                }
+            }
+        };
+        // Those that are about to end still serve.
+        kept.found.clone().filter(|found| holds(found, now)).ok_or(why)
+    }
+
+    /// Asks the chain. Text: why it has none.
+    async fn ask(&self) -> Result<Credentials, String> {
         let chain = self
             .found
             .get_or_init(|| async {
                 DefaultCredentialsChain::builder().region(Region::new(self.region.clone())).build().await
             })
             .await;
-        let found = chain.provide_credentials().await.map_err(|error| {
-            let why = crate::answer::causes(&error);
-            format!("AWS's credential chain finds no credentials: {why}")
-        })?;
-        Ok(kept.insert(found).clone())
+        chain.provide_credentials().await.map_err(|error| crate::answer::causes(&error))
     }
 }
 
 fn holds(credentials: &Credentials, now: SystemTime) -> bool {
-    credentials.expiry().is_none_or(|end| now + MARGIN < end)
+    credentials.expiry().is_none_or(|end| now < end)
 }
