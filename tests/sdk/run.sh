@@ -157,7 +157,9 @@ if [ "$only" != python ] && ! cmp -s node/package-lock.json node/node_modules/.i
 fi
 
 mkfifo "$home/until"
-"$test_database" "the official SDKs" <"$home/until" >"$home/database.out" 2>"$home/database.err" &
+# What ends this run does not end it before it has taken the database away.
+(trap '' INT TERM HUP && exec "$test_database" "the official SDKs") \
+  <"$home/until" >"$home/database.out" 2>"$home/database.err" &
 maker=$!
 exec 9>"$home/until"
 until grep -q '^made ' "$home/database.out"; do

@@ -218,8 +218,8 @@ test("models", async () => {
 test("a wrong key", async () => {
   for (const apiKey of ["wrong", (await revoked("js-anthropic")).secret]) {
     const wrong = new Anthropic({ apiKey, maxRetries: 0 });
-    for (const asking of [wrong.models.list(), wrong.messages.create(params("sandbox"))]) {
-      const error = await caught(asking);
+    for (const asking of [() => wrong.models.list(), () => wrong.messages.create(params("sandbox"))]) {
+      const error = await caught(asking());
       assert.ok(error instanceof Anthropic.AuthenticationError, `${error}`);
       assert.deepEqual([error.status, error.error.error.type], [401, "authentication_error"]);
     }

@@ -290,8 +290,8 @@ test("models", async () => {
 test("a wrong key", async () => {
   for (const apiKey of ["wrong", (await revoked("js-openai")).secret]) {
     const wrong = new OpenAI({ apiKey, maxRetries: 0 });
-    for (const asking of [wrong.models.list(), wrong.chat.completions.create({ model: "sandbox", messages: HI })]) {
-      const error = await caught(asking);
+    for (const asking of [() => wrong.models.list(), () => wrong.chat.completions.create({ model: "sandbox", messages: HI })]) {
+      const error = await caught(asking());
       assert.ok(error instanceof OpenAI.AuthenticationError, `${error}`);
       assert.deepEqual([error.status, error.code], [401, "invalid_api_key"]);
     }
