@@ -203,7 +203,8 @@ fn beside(part: &Part, foreign: bool, field: &dyn Fn() -> String, losses: &mut V
         _ => false,
     };
     if cites {
-        losses.push(Loss::dropped(format!("{}.citations", field()), "the wire cites no sources in a request"));
+        losses
+            .push(Loss::dropped(format!("{}.citations", field()), "the wire cites no sources in a request"));
     }
     if let Part::Text { extra, .. } = part
         && foreign

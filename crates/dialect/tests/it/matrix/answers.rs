@@ -155,7 +155,13 @@ fn a_wires_own_answers_lose_nothing_that_was_read() {
             assert_eq!(said::of(&passed.answer), said::of(&passed.again), "{} {}", dialect.name(), row.field);
             if !row.whole {
                 let passed = streamed(dialect, dialect, &body);
-                assert_eq!(said::of(&passed.answer), said::of(&passed.again), "{} {}", dialect.name(), row.field);
+                assert_eq!(
+                    said::of(&passed.answer),
+                    said::of(&passed.again),
+                    "{} {}",
+                    dialect.name(),
+                    row.field
+                );
             }
         }
     }
@@ -189,8 +195,13 @@ fn what_a_client_reads_is_what_it_was() {
                 "bedrock_converse" => crate::bedrock::streams::shown(bytes),
                 _ => String::from_utf8(bytes.to_vec()).unwrap(),
             };
-            writeln!(report, "# {}\n{}", row.field, String::from_utf8(whole(vendor, client, &body).bytes).unwrap())
-                .unwrap();
+            writeln!(
+                report,
+                "# {}\n{}",
+                row.field,
+                String::from_utf8(whole(vendor, client, &body).bytes).unwrap()
+            )
+            .unwrap();
             if !row.whole {
                 writeln!(report, "{}", shown(&streamed(vendor, client, &body).bytes)).unwrap();
             }
@@ -211,7 +222,13 @@ fn a_stream_cut_anywhere_reads_the_same_on_every_other_wire() {
                 let (events, end) = decoded(vendor, &[head, tail]);
                 assert_eq!(end, "complete");
                 let written = encoded(client, &events);
-                assert!(written == wanted, "{} → {}: {} cut at {at}", vendor.name(), client.name(), row.field);
+                assert!(
+                    written == wanted,
+                    "{} → {}: {} cut at {at}",
+                    vendor.name(),
+                    client.name(),
+                    row.field
+                );
             }
         }
     }

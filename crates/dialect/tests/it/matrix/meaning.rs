@@ -180,7 +180,8 @@ fn conversation(messages: &[Message]) -> String {
         for (number, said) in content.iter().enumerate() {
             let of_result = matches!(said, Part::CacheMark(_))
                 && matches!(content.get(number.wrapping_sub(1)), Some(Part::ToolResult(_)));
-            let list = if matches!(said, Part::ToolResult(_)) || of_result { &mut *results } else { &mut *rest };
+            let list =
+                if matches!(said, Part::ToolResult(_)) || of_result { &mut *results } else { &mut *rest };
             list.push(part(said));
         }
     }

@@ -37,7 +37,8 @@ fn page() -> String {
         for row in &all.rows {
             write!(page, "| {} |", row.field).unwrap();
             for wire in &wires {
-                let cell = cell(client, &all, row, wire).unwrap_or_else(|error| panic!("{}: {error}", row.field));
+                let cell =
+                    cell(client, &all, row, wire).unwrap_or_else(|error| panic!("{}: {error}", row.field));
                 write!(page, " {} |", of_request(&cell)).unwrap();
             }
             page.push('\n');
@@ -106,13 +107,20 @@ fn efforts() -> String {
     for effort in ["minimal", "low", "medium", "high", "xhigh", "max"] {
         let body = json!({"model": "m", "messages": messages, "reasoning_effort": effort});
         let place = "/thinking/budget_tokens";
-        let budget = becomes(Dialect::OpenAiChat, &body, Dialect::AnthropicMessages, "claude-sonnet-4-5", place);
+        let budget =
+            becomes(Dialect::OpenAiChat, &body, Dialect::AnthropicMessages, "claude-sonnet-4-5", place);
         let budget = budget.as_u64().unwrap();
         for budget in [least.max(1_024), budget] {
             let thinking = json!({"type": "enabled", "budget_tokens": budget});
-            let body = json!({"model": "m", "max_tokens": 90_000, "messages": messages, "thinking": thinking});
-            let word =
-                becomes(Dialect::AnthropicMessages, &body, Dialect::OpenAiChat, "gpt-6-sol", "/reasoning_effort");
+            let body =
+                json!({"model": "m", "max_tokens": 90_000, "messages": messages, "thinking": thinking});
+            let word = becomes(
+                Dialect::AnthropicMessages,
+                &body,
+                Dialect::OpenAiChat,
+                "gpt-6-sol",
+                "/reasoning_effort",
+            );
             // Chat Completions has no stronger word than xhigh.
             let strongest = if effort == "max" { "xhigh" } else { effort };
             assert_eq!(word, strongest, "{budget} tokens");
@@ -132,5 +140,8 @@ fn the_page_is_the_matrix() {
         std::fs::write(&path, &page).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page, "docs/fidelity.md differs from the matrix: run `cargo xtask golden -p steelyard-dialect`");
+    assert!(
+        written == page,
+        "docs/fidelity.md differs from the matrix: run `cargo xtask golden -p steelyard-dialect`"
+    );
 }

@@ -15,7 +15,8 @@ use super::meaning::{self, Meaning};
 
 /// What the answer says.
 pub(crate) fn of(response: &ChatResponse) -> Meaning {
-    let ChatResponse { id: _, model: _, created: _, choices, usage, service_tier, system_fingerprint } = response;
+    let ChatResponse { id: _, model: _, created: _, choices, usage, service_tier, system_fingerprint } =
+        response;
     let mut all = Meaning::new();
     for Choice { index, message, finish, logprobs } in choices {
         let Message { role: _, name: _, content, extra } = message;
@@ -177,7 +178,9 @@ fn take(choice: &mut Growing, event: &StreamEvent) {
             choice.push(Part::ToolCall(ToolCall { id: id.clone(), name: name.clone(), input }));
         }
         StreamEvent::ToolCallArguments { call, text, .. } => {
-            if let Some(Part::ToolCall(call)) = choice.calls.get(call).and_then(|at| choice.parts.get_mut(*at)) {
+            if let Some(Part::ToolCall(call)) =
+                choice.calls.get(call).and_then(|at| choice.parts.get_mut(*at))
+            {
                 let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &mut call.input;
                 input.push_str(text);
             }

@@ -44,7 +44,8 @@ fn chunks(answer: &Value) -> Vec<u8> {
     };
     for choice in list(&answer["choices"]) {
         let index = &choice["index"];
-        let mut delta = |delta: Value| chunk(json!([{"index": index, "delta": delta, "finish_reason": null}]), json!({}));
+        let mut delta =
+            |delta: Value| chunk(json!([{"index": index, "delta": delta, "finish_reason": null}]), json!({}));
         delta(json!({"role": "assistant", "content": ""}));
         let message = &choice["message"];
         if !message["reasoning_details"].is_null() {
@@ -64,7 +65,9 @@ fn chunks(answer: &Value) -> Vec<u8> {
             let kind = text(&call["type"]);
             let member = if kind == "custom" { "input" } else { "arguments" };
             let inner = &call[kind];
-            delta(json!({"tool_calls": [{"index": number, "id": call["id"], "type": kind, kind: {"name": inner["name"], member: ""}}]}));
+            delta(
+                json!({"tool_calls": [{"index": number, "id": call["id"], "type": kind, kind: {"name": inner["name"], member: ""}}]}),
+            );
             for half in halves(text(&inner[member])) {
                 delta(json!({"tool_calls": [{"index": number, kind: {member: half}}]}));
             }
@@ -103,7 +106,8 @@ fn events(answer: &Value) -> Vec<u8> {
                 let halves = halves(text(&block["text"]));
                 deltas.extend(halves.map(|half| json!({"type": "text_delta", "text": half})));
                 deltas.extend(
-                    list(&block["citations"]).map(|citation| json!({"type": "citations_delta", "citation": citation})),
+                    list(&block["citations"])
+                        .map(|citation| json!({"type": "citations_delta", "citation": citation})),
                 );
             }
             "thinking" => {
@@ -115,7 +119,9 @@ fn events(answer: &Value) -> Vec<u8> {
             "tool_use" | "server_tool_use" => {
                 begun["input"] = json!({});
                 let input = block["input"].to_string();
-                deltas.extend(halves(&input).map(|half| json!({"type": "input_json_delta", "partial_json": half})));
+                deltas.extend(
+                    halves(&input).map(|half| json!({"type": "input_json_delta", "partial_json": half})),
+                );
             }
             _ => {}
         }
@@ -139,18 +145,29 @@ fn events(answer: &Value) -> Vec<u8> {
 fn frames(answer: &Value) -> Vec<u8> {
     let mut out = BytesMut::new();
     let mut event = |name: &str, data: Value| {
-        let headers = [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")];
+        let headers =
+            [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")];
         event_stream::write(&mut out, &headers, data.to_string().as_bytes());
     };
     event("messageStart", json!({"role": "assistant"}));
     for (index, block) in list(&answer["output"]["message"]["content"]).enumerate() {
         let mut deltas = Vec::new();
-        let said = if block["citationsContent"].is_null() { &block["text"] } else { &block["citationsContent"]["content"][0]["text"] };
-        deltas.extend(halves(text(said)).into_iter().filter(|half| !half.is_empty()).map(|half| json!({"text": half})));
-        deltas.extend(list(&block["citationsContent"]["citations"]).map(|citation| json!({"citation": citation})));
+        let said = if block["citationsContent"].is_null() {
+            &block["text"]
+        } else {
+            &block["citationsContent"]["content"][0]["text"]
+        };
+        deltas.extend(
+            halves(text(said)).into_iter().filter(|half| !half.is_empty()).map(|half| json!({"text": half})),
+        );
+        deltas.extend(
+            list(&block["citationsContent"]["citations"]).map(|citation| json!({"citation": citation})),
+        );
         let thought = &block["reasoningContent"];
         if let Some(thought) = thought["reasoningText"].as_object() {
-            deltas.extend(halves(text(&thought["text"])).map(|half| json!({"reasoningContent": {"text": half}})));
+            deltas.extend(
+                halves(text(&thought["text"])).map(|half| json!({"reasoningContent": {"text": half}})),
+            );
             deltas.push(json!({"reasoningContent": {"signature": thought["signature"]}}));
         }
         if !thought["redactedContent"].is_null() {
