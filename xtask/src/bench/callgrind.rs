@@ -7,10 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::call::{Call, Login};
 use super::load::Line;
+use super::measure::float;
 use super::run::Stage;
 use super::steelyard::Setup;
-use super::{measure::float, wire};
+use super::wire::{self, translated};
+
+/// A call that is repeated.
+struct Profiled {
+    path: String,
+    body: String,
+    signed: bool,
+}
 
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
@@ -19,10 +28,21 @@ const MANY: u64 = 1200;
 #[expect(clippy::print_stdout, reason = "the count is what the command is for")]
 pub(crate) async fn run(stage: &Stage, binary: PathBuf) -> Result<()> {
     let valgrind = super::find_program("valgrind", "install it, on Debian by `apt-get install valgrind`")?;
-    for (name, body) in [("whole", wire::small_call()), ("stream", wire::stream_call(true, false))] {
+    let stream = wire::stream_call(true, false);
+    let translated_stream = translated::messages_stream();
+    let kinds = [
+        ("whole", Call::Small.path(), Call::Small.body(), false),
+        ("stream", Call::Small.path(), stream, false),
+        ("translated", Call::Messages.path(), Call::Messages.body(), false),
+        ("translated-stream", Call::Messages.path(), translated_stream, false),
+        ("converse", Call::Converse.path(), Call::Converse.body(), false),
+        ("signed", Call::Converse.path(), Call::Converse.body(), true),
+    ];
+    for (name, path, body, signed) in kinds {
         let kept = std::env::current_dir()?.join(format!("callgrind.out.{name}"));
-        let few = instructions(stage, &valgrind, &binary, &body, FEW, &kept).await?;
-        let many = instructions(stage, &valgrind, &binary, &body, MANY, &kept).await?;
+        let call = Profiled { path, body, signed };
+        let few = instructions(stage, &valgrind, &binary, &call, FEW, &kept).await?;
+        let many = instructions(stage, &valgrind, &binary, &call, MANY, &kept).await?;
         let each = float(many.saturating_sub(few)) / float(MANY - FEW);
         println!(
             "{name}: {each:.0} instructions per call; read more by `callgrind_annotate {}`",
@@ -36,7 +56,7 @@ async fn instructions(
     stage: &Stage,
     valgrind: &Path,
     binary: &Path,
-    body: &str,
+    call: &Profiled,
     calls: u64,
     out: &Path,
 ) -> Result<u64> {
@@ -49,7 +69,11 @@ async fn instructions(
     let setup = Setup { under, folder: folder.path().to_owned(), ..stage.setup("profile", binary) };
     let mut server = setup.start().await?;
     let (_, key) = server.make_key("profile").await?;
-    let request = wire::request(&server.address.to_string(), &key, body);
+    let pair = server.make_pair("signer").await?;
+    let login = if call.signed { Login::Pair(&pair) } else { Login::Key(&key) };
+    let Profiled { path, body, .. } = call;
+    let headers = login.headers(server.address, path, body);
+    let request = wire::post(&server.address.to_string(), path, &headers, body);
     let mut line = Line::open(server.address)?;
     for _ in 0..calls {
         line.send(&request)?;

@@ -24,11 +24,21 @@ pub(crate) enum Case {
     PlainStreams,
     /// One stream at a time.
     First,
+    /// 1 KB calls on 32 connections, by clients of Anthropic's wire.
+    Translated,
+    /// 64 streams of 100 chunks, by clients of Anthropic's wire.
+    TranslatedStreams,
+    /// 1 KB calls in Bedrock's wire on 32 connections, signed and with a key.
+    Signed,
+    /// 1 MB calls with 20 images and 1 KB calls, both on 8 connections, by clients of Anthropic's wire.
+    Images,
+    /// Requests with few and with many messages, from every wire to every other.
+    Growth,
 }
 
 impl Case {
     /// Every case, in the order of a round. Memory comes first, on fresh processes.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Memory,
         Self::Call32,
         Self::Call256,
@@ -38,6 +48,11 @@ impl Case {
         Self::Streams,
         Self::PlainStreams,
         Self::First,
+        Self::Translated,
+        Self::TranslatedStreams,
+        Self::Signed,
+        Self::Images,
+        Self::Growth,
     ];
 }
 
@@ -51,6 +66,8 @@ pub(crate) enum Subject {
     Durable,
     /// The same server with a ledger that writes nothing.
     NullLedger,
+    /// The wires alone, as plain functions in the bench's own process.
+    InProcess,
 }
 
 impl Subject {
@@ -60,6 +77,7 @@ impl Subject {
             Self::Nginx => "nginx",
             Self::Durable => "durable",
             Self::NullLedger => "null ledger",
+            Self::InProcess => "in process",
         }
     }
 }
@@ -102,6 +120,10 @@ pub(crate) enum Metric {
     PeakMemory,
     /// Resident memory at rest after the start, in MiB.
     IdleMemory,
+    /// What one kind of call takes more than another in processor time, in microseconds per call.
+    AddedPerCall,
+    /// The cost of a message among 10,000 over that among 100, of the pair of wires where it is greatest.
+    Growth,
 }
 
 /// One line of the table: a figure of a case, with its targets.
@@ -123,6 +145,8 @@ pub(crate) struct Line {
     durable: Option<f64>,
     /// The target with a ledger that writes nothing.
     null_ledger: Option<f64>,
+    /// The target of the wires alone.
+    in_process: Option<f64>,
 }
 
 impl Line {
@@ -132,6 +156,7 @@ impl Line {
             Subject::Nginx => None,
             Subject::Durable => self.durable,
             Subject::NullLedger => self.null_ledger,
+            Subject::InProcess => self.in_process,
         }
     }
 
@@ -145,6 +170,7 @@ impl Line {
             better: Better::Lower,
             durable: None,
             null_ledger: None,
+            in_process: None,
         }
     }
 
@@ -157,12 +183,20 @@ impl Line {
     }
 
     const fn absolute(self, durable: f64) -> Self {
-        Self { scale: Scale::Value, durable: Some(durable), ..self }
+        Self { durable: Some(durable), ..self }.by_value()
+    }
+
+    const fn in_process(self, most: f64) -> Self {
+        Self { in_process: Some(most), ..self }.by_value()
+    }
+
+    const fn by_value(self) -> Self {
+        Self { scale: Scale::Value, ..self }
     }
 }
 
 /// The table.
-pub(crate) const LINES: [Line; 14] = [
+pub(crate) const LINES: [Line; 20] = [
     Line::ratio(Case::Call32, Metric::CpuPerCall, "1 KB call, 32 connections: CPU per call", "µs")
         .targets(5.0, 4.0),
     Line::ratio(Case::Call32, Metric::CallsPerSecond, "1 KB call, 32 connections: calls/s", "").higher(),
@@ -190,4 +224,42 @@ pub(crate) const LINES: [Line; 14] = [
     Line::ratio(Case::Memory, Metric::PeakMemory, "peak memory, 256 connections and 64 streams", "MiB")
         .absolute(38.0),
     Line::ratio(Case::Memory, Metric::IdleMemory, "idle memory", "MiB").absolute(20.0),
+    Line::ratio(
+        Case::Translated,
+        Metric::CpuPerCall,
+        "translated 1 KB call, 32 connections: CPU per call",
+        "µs",
+    )
+    .targets(6.5, 5.5),
+    Line::ratio(
+        Case::TranslatedStreams,
+        Metric::CpuPerChunk,
+        "64 translated streams × 100 chunks: CPU per chunk",
+        "µs",
+    )
+    .targets(4.0, 4.0),
+    Line::ratio(
+        Case::TranslatedStreams,
+        Metric::ChunksPerSecond,
+        "64 translated streams × 100 chunks: chunks/s",
+        "",
+    )
+    .higher(),
+    Line::ratio(Case::Signed, Metric::AddedPerCall, "SigV4 instead of a key: added CPU per call", "µs")
+        .targets(25.0, 25.0)
+        .by_value(),
+    Line::ratio(
+        Case::Images,
+        Metric::AddedPerCall,
+        "1 MB with 20 images instead of 1 KB, translated: added CPU per call",
+        "µs",
+    )
+    .targets(3.0, 3.0),
+    Line::ratio(
+        Case::Growth,
+        Metric::Growth,
+        "a message among 10,000 against one among 100, dearest pair of wires",
+        "×",
+    )
+    .in_process(1.5),
 ];

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
+use super::call::Login;
+use super::wire::translated::{self, MessagesCheck};
 use super::wire::{self, Reply, StreamCheck};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +34,10 @@ pub(crate) enum Kind {
     Streams,
     /// The same, by clients that do not ask for usage.
     PlainStreams,
+    /// Streams of clients that speak Anthropic's wire.
+    TranslatedStreams,
+    /// The same through a proxy that does not translate, so that the upstream's own streams come back.
+    PassedStreams,
 }
 
 /// One run of a generator.
@@ -82,13 +88,31 @@ impl Load {
             Kind::One => self.one(),
             Kind::Rate => self.at_rate(),
             Kind::First => self.first_chunks(),
-            Kind::Streams => self.streams(true),
-            Kind::PlainStreams => self.streams(false),
+            Kind::Streams => {
+                let body = wire::stream_call(true, false);
+                self.streams(&self.request(&body), Check::Upstreams(StreamCheck::new(true)))
+            }
+            Kind::PlainStreams => {
+                let body = wire::stream_call(false, false);
+                self.streams(&self.request(&body), Check::Upstreams(StreamCheck::new(false)))
+            }
+            Kind::TranslatedStreams => {
+                self.streams(&self.messages_stream(), Check::Translated(MessagesCheck::default()))
+            }
+            Kind::PassedStreams => {
+                self.streams(&self.messages_stream(), Check::Upstreams(StreamCheck::new(false)))
+            }
         }
     }
 
     fn request(&self, body: &str) -> Vec<u8> {
         wire::request(&self.target.to_string(), &self.key, body)
+    }
+
+    fn messages_stream(&self) -> Vec<u8> {
+        let (path, body) = (translated::MESSAGES_PATH, translated::messages_stream());
+        let headers = Login::Key(&self.key).headers(self.target, path, &body);
+        wire::post(&self.target.to_string(), path, &headers, &body)
     }
 
     fn span(&self) -> Span {
@@ -162,9 +186,9 @@ impl Load {
         latencies.measured(self.seconds)
     }
 
-    fn streams(&self, usage: bool) -> Result<Measured> {
-        let request: Arc<[u8]> = self.request(&wire::stream_call(usage, false)).into();
-        let check = Arc::new(StreamCheck::new(usage));
+    fn streams(&self, request: &[u8], check: Check) -> Result<Measured> {
+        let request: Arc<[u8]> = request.into();
+        let check = Arc::new(check);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (start, end) = (Instant::now(), self.span().end);
         let answers = runtime.block_on(async {
@@ -183,13 +207,24 @@ impl Load {
     }
 }
 
+/// Whose form a stream must have.
+#[derive(Debug)]
+enum Check {
+    Upstreams(StreamCheck),
+    Translated(MessagesCheck),
+}
+
+impl Check {
+    fn check(&self, payload: &[u8]) -> Result<()> {
+        match self {
+            Self::Upstreams(check) => check.check(payload),
+            Self::Translated(check) => check.check(payload),
+        }
+    }
+}
+
 /// One connection of many: stream after stream until `end`; the last one is read to its end.
-async fn stream_line(
-    target: SocketAddr,
-    request: Arc<[u8]>,
-    check: Arc<StreamCheck>,
-    end: Instant,
-) -> Result<u64> {
+async fn stream_line(target: SocketAddr, request: Arc<[u8]>, check: Arc<Check>, end: Instant) -> Result<u64> {
     let mut socket = tokio::net::TcpStream::connect(target).await.context("the proxy takes no connection")?;
     socket.set_nodelay(true)?;
     let (mut reply, mut piece) = (Reply::default(), vec![0; PIECE]);

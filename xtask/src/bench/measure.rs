@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::call::{Call, Login};
 use super::case::{Case, Metric, Subject};
 use super::child::{self, Process};
 use super::host::Cores;
 use super::http;
 use super::load::Measured;
+use super::sign::KeyPair;
 use super::upstream;
-use super::wrk::{Calls, Care, Size, Wrk};
+use super::wrk::{Calls, Care, Run, Wrk};
 
 /// A proxy under test.
 #[derive(Debug)]
@@ -25,10 +27,24 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     /// The key to call it with; nginx does not look at it.
     pub(crate) key: String,
+    /// The key pair to sign with; nginx has none.
+    pub(crate) pair: Option<KeyPair>,
     /// The key to look into its books with; empty for nginx.
     pub(crate) admin_key: String,
     /// What the subject wrote to its log.
     pub(crate) log: PathBuf,
+}
+
+impl Proxy {
+    /// Calls with its key.
+    pub(crate) fn load(&self, call: Call, connections: u32) -> Run<'_> {
+        Run { call, login: Login::Key(&self.key), connections, translates: self.subject != Subject::Nginx }
+    }
+
+    /// Streams in another wire, which nginx passes on as they are.
+    fn translated_streams(&self) -> &'static str {
+        if self.subject == Subject::Nginx { "passed-streams" } else { "translated-streams" }
+    }
 }
 
 /// What measures.
@@ -52,14 +68,20 @@ impl Bench {
     pub(crate) async fn measure(&self, case: Case, proxy: &Proxy) -> Result<Figures> {
         let figures = match case {
             Case::Memory => self.memory(proxy).await,
-            Case::Call32 => self.calls(proxy, (Size::Small, 32)).await,
-            Case::Call256 => self.calls(proxy, (Size::Small, 256)).await,
-            Case::Large => self.calls(proxy, (Size::Large, 32)).await,
+            Case::Call32 => self.calls(proxy, Call::Small, 32).await,
+            Case::Call256 => self.calls(proxy, Call::Small, 256).await,
+            Case::Large => self.calls(proxy, Call::Large, 32).await,
+            Case::Translated => self.calls(proxy, Call::Messages, 32).await,
+            Case::Signed => self.signed(proxy).await,
+            Case::Images => self.images(proxy).await,
             Case::One => self.latency(proxy, "one", 2.0).await,
             Case::Rate => self.latency(proxy, "rate", 3.0).await,
             Case::First => self.latency(proxy, "first", 2.0).await,
             Case::Streams => self.streams(proxy, "streams").await,
             Case::PlainStreams => self.streams(proxy, "plain-streams").await,
+            Case::TranslatedStreams => self.streams(proxy, proxy.translated_streams()).await,
+            // Of the wires, not of a proxy.
+            Case::Growth => Ok(Figures::new()),
         };
         figures.with_context(|| {
             let (subject, log) = (proxy.subject.title(), child::log_tail(&proxy.log));
@@ -67,21 +89,47 @@ impl Bench {
         })
     }
 
-    async fn calls(&self, proxy: &Proxy, load: (Size, u32)) -> Result<Figures> {
-        let warm = self.wrk.command(proxy.address, &proxy.key, load, Care::EveryByte, 1)?;
+    async fn calls(&self, proxy: &Proxy, call: Call, connections: u32) -> Result<Figures> {
+        self.run(proxy, proxy.load(call, connections)).await
+    }
+
+    /// The same calls signed and with a key: the difference is what the signature takes.
+    async fn signed(&self, proxy: &Proxy) -> Result<Figures> {
+        let Some(pair) = &proxy.pair else { return Ok(Figures::new()) };
+        let plain = proxy.load(Call::Converse, 32);
+        let signed = Run { login: Login::Pair(pair), ..plain };
+        self.added(proxy, plain, signed).await
+    }
+
+    /// The same client with a large request and with a small one: the difference is what a megabyte takes.
+    async fn images(&self, proxy: &Proxy) -> Result<Figures> {
+        self.added(proxy, proxy.load(Call::Messages, 8), proxy.load(Call::Images, 8)).await
+    }
+
+    async fn added(&self, proxy: &Proxy, less: Run<'_>, more: Run<'_>) -> Result<Figures> {
+        let of = |figures: &Figures| {
+            figures.iter().find(|(metric, _)| *metric == Metric::CpuPerCall).map(|(_, value)| *value)
+        };
+        let (less, more) = (self.run(proxy, less).await?, self.run(proxy, more).await?);
+        let added = of(&more).zip(of(&less)).map(|(more, less)| more - less);
+        Ok(added.map(|added| (Metric::AddedPerCall, added)).into_iter().collect())
+    }
+
+    async fn run(&self, proxy: &Proxy, load: Run<'_>) -> Result<Figures> {
+        let warm = self.wrk.command(proxy.address, &load, Care::EveryByte, 1)?;
         self.wrk.run(warm, 1).await.context("in the warm-up")?;
         settle_down(proxy).await?;
 
         let seconds = if self.quick { 1 } else { 2 };
         let (answered, spent) = (self.answered().await?, proxy.process.processor_time()?);
-        let run = self.wrk.command(proxy.address, &proxy.key, load, Care::Counts, seconds)?;
+        let run = self.wrk.command(proxy.address, &load, Care::Counts, seconds)?;
         let Calls { answers, time } = self.wrk.run(run, seconds).await?;
         settle_down(proxy).await?;
         let spent = proxy.process.processor_time()?.saturating_sub(spent);
         let answered = self.answered().await? - answered;
 
         // wrk hangs up in the middle of the last call of each connection.
-        let most = answers + u64::from(load.1);
+        let most = answers + u64::from(load.connections);
         ensure!(
             (answers..=most).contains(&answered),
             "the client got {answers} answers, but the upstream gave {answered}"
@@ -116,7 +164,7 @@ impl Bench {
     async fn memory(&self, proxy: &Proxy) -> Result<Figures> {
         let idle = proxy.process.memory()?.resident_kib;
         let seconds = if self.quick { 1 } else { 2 };
-        let run = self.wrk.command(proxy.address, &proxy.key, (Size::Small, 256), Care::Counts, seconds)?;
+        let run = self.wrk.command(proxy.address, &proxy.load(Call::Small, 256), Care::Counts, seconds)?;
         let streams = self.generate(proxy, "streams", 0.0, if self.quick { 1.0 } else { 2.0 });
         tokio::try_join!(self.wrk.run(run, seconds), streams)?;
         settle_down(proxy).await?;
@@ -144,7 +192,7 @@ impl Bench {
 /// behind the calls; that work belongs to them.
 async fn settle_down(proxy: &Proxy) -> Result<()> {
     let calm = match proxy.subject {
-        Subject::Nginx | Subject::NullLedger => Duration::from_millis(200),
+        Subject::Nginx | Subject::NullLedger | Subject::InProcess => Duration::from_millis(200),
         Subject::Durable => Duration::from_millis(1100),
     };
     proxy.process.settle_down(calm).await

@@ -6,9 +6,11 @@
 //! Start reading at [`run`], then [`case`] for what is measured and [`measure`] for how.
 
 mod build;
+mod call;
 mod callgrind;
 mod case;
 pub(crate) mod child;
+mod growth;
 mod host;
 pub(crate) mod http;
 mod load;
@@ -16,6 +18,7 @@ mod measure;
 mod nginx;
 mod report;
 mod run;
+mod sign;
 mod soak;
 pub(crate) mod steelyard;
 pub(crate) mod upstream;
@@ -38,6 +41,8 @@ pub(crate) enum Part {
     Upstream,
     /// A load generator.
     Load(load::Load),
+    /// How the cost of a translation grows.
+    Growth,
 }
 
 impl Part {
@@ -49,6 +54,10 @@ impl Part {
             Self::Upstream => runtime()?.block_on(upstream::serve()),
             Self::Load(load) => {
                 println!("{}", serde_json::to_string(&load.run()?)?);
+                Ok(())
+            }
+            Self::Growth => {
+                println!("{}", serde_json::to_string(&growth::measure()?)?);
                 Ok(())
             }
         }

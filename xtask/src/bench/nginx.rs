@@ -31,6 +31,7 @@ pub(crate) async fn start(folder: &Path, core: usize, upstream: SocketAddr) -> R
                 process,
                 address,
                 key,
+                pair: None,
                 admin_key: String::new(),
                 log,
             });
@@ -64,7 +65,7 @@ http {{
   fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
-  client_body_buffer_size 256k;
+  client_body_buffer_size 2m;
   client_max_body_size 16m;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;

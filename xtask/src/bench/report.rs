@@ -73,7 +73,7 @@ pub(crate) struct Report {
 impl Report {
     /// From the rounds.
     pub(crate) fn new(setting: Setting, rounds: &[Round]) -> Self {
-        let subjects = [Subject::Durable, Subject::NullLedger];
+        let subjects = [Subject::Durable, Subject::NullLedger, Subject::InProcess];
         let rows = LINES
             .iter()
             .flat_map(|line| subjects.map(|subject| row(line, subject, rounds)))

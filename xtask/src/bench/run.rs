@@ -11,14 +11,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::build::{self, Profile, Target};
-use super::case::{Case, Subject};
+use super::case::{Case, Metric, Subject};
 use super::child::{self, Process};
 use super::host::{self, Cores};
 use super::measure::{Bench, Proxy};
 use super::report::{Report, Round, Setting};
 use super::steelyard::{self, Setup};
 use super::wrk::Wrk;
-use super::{callgrind, nginx, soak, wire};
+use super::{callgrind, growth, nginx, soak, wire};
 
 /// Measures Steelyard against nginx.
 #[derive(Debug, clap::Args)]
@@ -132,6 +132,11 @@ impl Options {
         let mut round = Round::new();
         for case in Case::ALL.into_iter().filter(|case| self.cases.is_empty() || self.cases.contains(case)) {
             eprintln!("round {number}: {case:?}");
+            if case == Case::Growth {
+                let dearest = dearest_growth(bench.cores).await?;
+                round.insert((case, Metric::Growth, Subject::InProcess), dearest);
+                continue;
+            }
             for proxy in &proxies {
                 let figures = bench.measure(case, proxy).await?;
                 round.extend(
@@ -150,7 +155,7 @@ impl Options {
     /// The binary of a subject: given, or built. None: binaries were given, but not this one.
     fn binary(&self, subject: Subject) -> Result<Option<PathBuf>> {
         let (index, target) = match subject {
-            Subject::Nginx => return Ok(None),
+            Subject::Nginx | Subject::InProcess => return Ok(None),
             Subject::Durable => (0, Target::Binary),
             Subject::NullLedger => (1, Target::NullLedger),
         };
@@ -239,16 +244,32 @@ max_output = 16000
         let setup = self.setup(name, binary);
         let server = setup.start().await?;
         let (_, key) = server.make_key("bench").await?;
+        let pair = Some(server.make_pair("signer").await?);
         let admin_key = server.admin_key;
         Ok(Proxy {
             subject,
             process: server.process,
             address: server.address,
             key,
+            pair,
             admin_key,
             log: setup.log(),
         })
     }
+}
+
+/// The greatest growth of all pairs of wires, in a process of its own on the core of the proxies.
+#[expect(clippy::print_stderr, reason = "the pairs are told as they are measured")]
+async fn dearest_growth(cores: Cores) -> Result<f64> {
+    let command = child::part("growth", Some(cores.proxy))?;
+    let output = child::output_of(command, "the growth of translations", Duration::from_mins(2)).await?;
+    let pairs: Vec<growth::Pair> =
+        serde_json::from_str(&output).with_context(|| format!("the part `growth` printed: {output}"))?;
+    for pair in &pairs {
+        let growth::Pair { from, to, few_ns, many_ns } = pair;
+        eprintln!("  {from} to {to}: {few_ns:.0} ns per message of 100, {many_ns:.0} of 10,000");
+    }
+    pairs.iter().map(growth::Pair::growth).max_by(f64::total_cmp).context("no pair was measured")
 }
 
 /// Figures of a server that keeps no books would be worth nothing, so the first entries are looked at.

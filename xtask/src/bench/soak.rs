@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::call::Call;
 use super::case::Subject;
 use super::measure::{Bench, Proxy, float};
 use super::run::Stage;
-use super::wrk::{Care, Size, Wrk};
+use super::wrk::{Care, Wrk};
 
 /// From here on memory must not grow.
 const SETTLED: u64 = 50_000;
@@ -63,7 +64,7 @@ pub(crate) async fn run(stage: &Stage, binary: PathBuf, calls: u64) -> Result<()
 
 async fn wrk_run(bench: &Bench, proxy: &Proxy) -> Result<()> {
     const SECONDS: u64 = 10;
-    let command = bench.wrk.command(proxy.address, &proxy.key, (Size::Small, 32), Care::Counts, SECONDS)?;
+    let command = bench.wrk.command(proxy.address, &proxy.load(Call::Small, 32), Care::Counts, SECONDS)?;
     bench.wrk.run(command, SECONDS).await.map(drop)
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::child::{self, Process};
 use super::http;
+use super::sign::KeyPair;
 
 /// How long a start may take; a debug build on a busy machine with orphans to reconcile is slow.
 const START: Duration = Duration::from_secs(30);
@@ -104,6 +105,16 @@ impl Server {
             key[name].as_str().map(str::to_owned).with_context(|| format!("a key has no {name}"))
         };
         Ok((field("id")?, field("secret")?))
+    }
+
+    /// Makes a key with a pair for a client that signs.
+    pub(crate) async fn make_pair(&self, name: &str) -> Result<KeyPair> {
+        let body = format!(r#"{{"name":"{name}","aws":true}}"#);
+        let key = http::json(self.address, "POST", "/api/v1/keys", &self.admin_key, &body).await?;
+        let field = |name: &str| {
+            key[name].as_str().map(str::to_owned).with_context(|| format!("a key has no {name}"))
+        };
+        Ok(KeyPair { id: field("aws_access_key_id")?, secret: field("aws_secret_access_key")? })
     }
 }
 

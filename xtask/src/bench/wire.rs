@@ -1,6 +1,8 @@
 //! What goes over the wire in a measurement: the requests, the answers the scripted upstream gives, and a reader
 //! that says whether an answer came complete and right.
 
+pub(crate) mod translated;
+
 use anyhow::{Context, Result, bail, ensure};
 use memchr::memmem;
 use serde::Deserialize;
@@ -9,6 +11,10 @@ use serde::Deserialize;
 pub(crate) const ROUTE: &str = "bench";
 /// The model that the route leads to.
 pub(crate) const MODEL: &str = "bench-model";
+/// The path of OpenAI Chat.
+pub(crate) const CHAT_PATH: &str = "/v1/chat/completions";
+/// The content type of every request.
+pub(crate) const JSON: &str = "application/json";
 /// Content chunks of a streamed answer.
 pub(crate) const CHUNKS: usize = 100;
 /// The value of `user` that makes the upstream rest after the first chunk.
@@ -60,24 +66,34 @@ fn filler(length: usize) -> String {
         .collect()
 }
 
-/// The request for a call, with its head.
+/// The request for a call in the upstream's wire, with its head.
 pub(crate) fn request(host: &str, key: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    let headers = [("authorization", format!("Bearer {key}")), ("content-type", JSON.to_owned())];
+    post(host, CHAT_PATH, &headers, body)
+}
+
+/// A request with its head.
+pub(crate) fn post(host: &str, path: &str, headers: &[(&str, String)], body: &str) -> Vec<u8> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{headers}content-length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 /// The upstream's whole answer: 1 KB of JSON with usage.
 pub(crate) fn whole_answer() -> String {
-    let answer = |text: &str| {
-        format!(
-            r#"{{"id":"chatcmpl-bench","object":"chat.completion","created":1790000000,"model":"{MODEL}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":170,"completion_tokens":140,"total_tokens":310,"prompt_tokens_details":{{"cached_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0}}}}}}"#
-        )
-    };
-    answer(&filler(WHOLE_BODY - answer("").len()))
+    answer(&whole_text())
+}
+
+/// The text in [`whole_answer`].
+pub(crate) fn whole_text() -> String {
+    filler(WHOLE_BODY - answer("").len())
+}
+
+fn answer(text: &str) -> String {
+    format!(
+        r#"{{"id":"chatcmpl-bench","object":"chat.completion","created":1790000000,"model":"{MODEL}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}","refusal":null}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":170,"completion_tokens":140,"total_tokens":310,"prompt_tokens_details":{{"cached_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":0}}}}}}"#
+    )
 }
 
 /// The upstream's streamed answer, one text per event: the content chunks, the finish, the usage if it was asked

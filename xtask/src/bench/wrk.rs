@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use tokio::process::Command;
 
+use super::call::{Call, Expected, Login};
 use super::child;
-use super::wire;
 
 const SCRIPT: &str = r#"
 local thread_of
@@ -26,14 +26,21 @@ local function contents(path)
 end
 function init(args)
   wrk.method = "POST"
-  wrk.path = "/v1/chat/completions"
-  wrk.headers["content-type"] = "application/json"
-  wrk.headers["authorization"] = "Bearer " .. contents(args[1])
-  wrk.body = contents(args[2])
-  if args[3] then
-    local expected = contents(args[3])
+  wrk.path = args[1]
+  for name, value in contents(args[2]):gmatch("([^\n:]+): ([^\n]*)\n") do wrk.headers[name] = value end
+  wrk.body = contents(args[3])
+  if args[4] == "same" then
+    local expected = contents(args[5])
     response = function(status, headers, body)
       if status ~= 200 or body ~= expected then wrong = wrong + 1 end
+    end
+  elseif args[4] == "holds" then
+    local parts = {}
+    for part in contents(args[5]):gmatch("([^\n]+)\n") do table.insert(parts, part) end
+    response = function(status, headers, body)
+      local right = status == 200
+      for _, part in ipairs(parts) do right = right and body:find(part, 1, true) ~= nil end
+      if not right then wrong = wrong + 1 end
     end
   end
 end
@@ -53,19 +60,23 @@ pub(crate) struct Wrk {
     core: usize,
 }
 
-/// Which call is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Size {
-    /// 1 KB.
-    Small,
-    /// 32 KB.
-    Large,
+/// One run: who repeats which call on how many connections.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    /// The call.
+    pub(crate) call: Call,
+    /// Who makes it.
+    pub(crate) login: Login<'a>,
+    /// Connections.
+    pub(crate) connections: u32,
+    /// Whether the proxy gives answers of its own making to [`Call`]s in another wire than the upstream's.
+    pub(crate) translates: bool,
 }
 
 /// Whether answers are compared with the upstream's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// Every byte; slower.
+    /// Every byte, or what a translated answer must say; slower.
     EveryByte,
     /// Status and length.
     Counts,
@@ -95,38 +106,45 @@ impl Wrk {
     pub(crate) fn prepare(folder: &Path, core: usize) -> Result<Self> {
         let program = super::find_program("wrk", "install it, on Debian by `apt-get install wrk`")?;
         let wrk = Self { program, folder: folder.to_owned(), core };
-        let files = [
-            ("load.lua", SCRIPT.to_owned()),
-            ("small.json", wire::small_call()),
-            ("large.json", wire::large_call()),
-            ("answer.json", wire::whole_answer()),
-        ];
-        for (name, text) in files {
-            std::fs::write(wrk.folder.join(name), text)
-                .with_context(|| format!("{name} cannot be written"))?;
+        wrk.write("load.lua", SCRIPT)?;
+        for call in Call::ALL {
+            wrk.write(call.name(), &call.body())?;
         }
         Ok(wrk)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(path)
     }
 
     /// The command for a run of `seconds`.
     pub(crate) fn command(
         &self,
         target: SocketAddr,
-        key: &str,
-        (size, connections): (Size, u32),
+        run: &Run<'_>,
         care: Care,
         seconds: u64,
     ) -> Result<Command> {
-        let path = |name: &str| self.folder.join(name);
-        std::fs::write(path("key"), key).context("the key cannot be written")?;
+        let Run { call, login, connections, translates } = *run;
+        let path = call.path();
+        let headers: String = login
+            .headers(target, &path, &call.body())
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}\n"))
+            .collect();
         let mut command = child::command(&self.program, Some(self.core))?;
         command.args(["--threads", "1", "--timeout", "10s"]);
         command.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
-        command.arg("--script").arg(path("load.lua")).arg(format!("http://{target}/")).arg("--");
-        command.arg(path("key"));
-        command.arg(path(if size == Size::Small { "small.json" } else { "large.json" }));
+        command.arg("--script").arg(self.folder.join("load.lua")).arg(format!("http://{target}/"));
+        command.arg("--").arg(path).arg(self.write("headers", &headers)?).arg(self.folder.join(call.name()));
         if care == Care::EveryByte {
-            command.arg(path("answer.json"));
+            let (how, text) = match call.expected(translates) {
+                Expected::Same(answer) => ("same", answer),
+                Expected::Holds(parts) => ("holds", parts.join("\n") + "\n"),
+            };
+            command.arg(how).arg(self.write("expected", &text)?);
         }
         Ok(command)
     }
