@@ -278,3 +278,37 @@ fn event_type(mut headers: &[u8]) -> Result<String> {
     }
     Ok(String::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: &str, payload: &[u8]) -> Vec<u8> {
+        let mut headers = b"\x0b:event-type\x07".to_vec();
+        headers.extend(u16::try_from(kind.len()).unwrap().to_be_bytes());
+        headers.extend(kind.as_bytes());
+        let number = |length: usize| u32::try_from(length).unwrap().to_be_bytes();
+        let mut frame = number(16 + headers.len() + payload.len()).to_vec();
+        frame.extend(number(headers.len()));
+        frame.extend(crc32fast::hash(&frame).to_be_bytes());
+        frame.extend(headers);
+        frame.extend(payload);
+        frame.extend(crc32fast::hash(&frame).to_be_bytes());
+        frame
+    }
+
+    #[test]
+    fn a_converse_stream_ends_with_whole_and_sound_metadata() {
+        let ended = |body: &[u8]| Dialect::Converse.has_ended(body);
+        let body = [frame("messageStop", b"{}"), frame("metadata", b"{}")].concat();
+        assert!(ended(&body).unwrap());
+        for cut in 0..body.len() {
+            assert!(!ended(&body[..cut]).unwrap(), "{cut} bytes");
+        }
+        for place in 0..body.len() {
+            let mut wrong = body.clone();
+            wrong[place] ^= 1;
+            assert!(ended(&wrong).is_err(), "byte {place}");
+        }
+    }
+}
