@@ -315,7 +315,7 @@ fn content_part(object: &mut Object<'_>, part: &Part, own: bool) {
                 match source {
                     Media::Url(url) => image.field("url", url),
                     Media::Inline { media_type, data } => {
-                        image.field("url", &format!("data:{media_type};base64,{data}"));
+                        image.text("url", &["data:", media_type, ";base64,", data]);
                     }
                     Media::Id(id) => image.field("file_id", id),
                 }
@@ -325,7 +325,7 @@ fn content_part(object: &mut Object<'_>, part: &Part, own: bool) {
         Part::Audio { format, data } => {
             object.field("type", "input_audio");
             object.object("input_audio", |audio| {
-                audio.field("data", data);
+                audio.text("data", &[data]);
                 audio.field("format", format);
             });
         }
@@ -358,9 +358,9 @@ fn file(object: &mut Object<'_>, part: &Part, source: &FileSource, filename: Opt
             FileSource::Id(id) => file.field("file_id", id),
             FileSource::Url(url) => file.field("file_url", url),
             FileSource::Inline { media_type: Some(media_type), data } => {
-                file.field("file_data", &format!("data:{media_type};base64,{data}"));
+                file.text("file_data", &["data:", media_type, ";base64,", data]);
             }
-            FileSource::Inline { media_type: None, data } => file.field("file_data", data),
+            FileSource::Inline { media_type: None, data } => file.text("file_data", &[data]),
             FileSource::Text(_) | FileSource::Parts(_) => {}
         }
         file.opt("filename", filename);
