@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("steelyard-testkit", &["steelyard-core"]),
-    ("xtask", &["steelyard-core", "steelyard-billing", "steelyard-testkit"]),
+    ("xtask", &["steelyard-core", "steelyard-billing", "steelyard-dialect", "steelyard-testkit"]),
 ];
 
 /// Used by tests of any crate.

@@ -115,6 +115,7 @@ impl<'w> Object<'w> {
 }
 
 /// Whether JSON writes this text as it is: a loop that the compiler makes wide.
+#[expect(clippy::needless_bitwise_bool, reason = "only without short circuits is the loop made wide")]
 fn is_plain(text: &[u8]) -> bool {
     text.iter().fold(true, |plain, byte| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\'))
 }
