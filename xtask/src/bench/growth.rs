@@ -118,7 +118,8 @@ mod tests {
                 let body = body(wire, messages).unwrap();
                 let request = wire.decode_request(&body, &OUTSIDE).unwrap();
                 let read = u64::try_from(request.messages.len()).unwrap();
-                assert!((messages / 2..=messages).contains(&read), "{}: {read}", wire.name());
+                // A turn with the result of a tool and words beside it is two messages.
+                assert!((messages / 2..=messages * 2).contains(&read), "{}: {read}", wire.name());
             }
         }
     }

@@ -5,10 +5,11 @@
 //! ends, with an error if `STEELYARD_TEST_REQUIRE` names `postgres`; see [`steelyard_testkit::postgres`].
 
 use std::io::{Read as _, Write as _};
+use std::process::ExitCode;
 
 use steelyard_testkit::postgres::Database;
 
-fn main() {
+fn main() -> ExitCode {
     let name = std::env::args().nth(1).expect("usage: test-database NAME");
     // What is left out is named after the thread, as the harness of tests names threads.
     let making = std::thread::Builder::new().name(name).spawn(Database::new);
@@ -20,9 +21,10 @@ fn main() {
             let mut rest = Vec::new();
             // However it ends, nobody needs the database any more.
             let _ = std::io::stdin().read_to_end(&mut rest);
+            ExitCode::SUCCESS
         }
-        Ok(None) => {}
+        Ok(None) => ExitCode::SUCCESS,
         // The thread has said why.
-        Err(_) => std::process::exit(1),
+        Err(_) => ExitCode::FAILURE,
     }
 }
