@@ -74,7 +74,8 @@ pub(crate) fn request(host: &str, key: &str, body: &str) -> Vec<u8> {
 
 /// A request with its head.
 pub(crate) fn post(host: &str, path: &str, headers: &[(&str, String)], body: &str) -> Vec<u8> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let length = body.len();
     format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{headers}content-length: {length}\r\n\r\n{body}")
         .into_bytes()

@@ -129,11 +129,12 @@ impl Wrk {
     ) -> Result<Command> {
         let Run { call, login, connections, translates } = *run;
         let path = call.path();
-        let headers: String = login
+        let headers: Vec<_> = login
             .headers(target, &path, &call.body())
             .into_iter()
             .map(|(name, value)| format!("{name}: {value}\n"))
             .collect();
+        let headers = headers.concat();
         let mut command = child::command(&self.program, Some(self.core))?;
         command.args(["--threads", "1", "--timeout", "10s"]);
         command.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
