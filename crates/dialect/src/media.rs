@@ -52,10 +52,11 @@ pub(crate) fn checked_base64(data: String, at: &At<'_>) -> Result<String, Fault>
 fn is_plain_base64(data: &[u8]) -> bool {
     let (groups, last) = data.split_at(data.len().saturating_sub(1) / 4 * 4);
     let in_alphabet = |byte: u8| {
-        let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a') < 26, byte.wrapping_sub(b'0') < 10);
-        letter | digit | (byte == b'+') | (byte == b'/')
+        let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
+        let digit = u8::from(byte.wrapping_sub(b'0') < 10);
+        letter | digit | u8::from(byte == b'+') | u8::from(byte == b'/')
     };
-    groups.iter().fold(true, |all, byte| all & in_alphabet(*byte)) && BASE64.decode(last).is_ok()
+    groups.iter().fold(1, |all, byte| all & in_alphabet(*byte)) == 1 && BASE64.decode(last).is_ok()
 }
 
 fn lower(error: &base64::DecodeError) -> String {

@@ -117,7 +117,8 @@ impl<'w> Object<'w> {
 /// Whether JSON writes this text as it is: a loop that the compiler makes wide.
 #[expect(clippy::needless_bitwise_bool, reason = "only without short circuits is the loop made wide")]
 fn is_plain(text: &[u8]) -> bool {
-    text.iter().fold(true, |plain, byte| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\'))
+    let escaped = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    text.iter().fold(0, |any, byte| any | escaped(*byte)) == 0
 }
 
 fn write_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
