@@ -48,7 +48,6 @@ pub(crate) fn checked_base64(data: String, at: &At<'_>) -> Result<String, Fault>
 }
 
 /// Whether `data` is base64, told without decoding more than its last group: a loop that the compiler makes wide.
-#[expect(clippy::needless_bitwise_bool, reason = "only without short circuits is the loop made wide")]
 fn is_plain_base64(data: &[u8]) -> bool {
     let (groups, last) = data.split_at(data.len().saturating_sub(1) / 4 * 4);
     let in_alphabet = |byte: u8| {

@@ -115,7 +115,6 @@ impl<'w> Object<'w> {
 }
 
 /// Whether JSON writes this text as it is: a loop that the compiler makes wide.
-#[expect(clippy::needless_bitwise_bool, reason = "only without short circuits is the loop made wide")]
 fn is_plain(text: &[u8]) -> bool {
     let escaped = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
     text.iter().fold(0, |any, byte| any | escaped(*byte)) == 0
