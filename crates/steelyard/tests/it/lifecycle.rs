@@ -76,8 +76,8 @@ async fn health_readiness_and_metrics() {
         let documented = operations.contains(&format!("| `{name}` | {kind} |"));
         assert!(documented, "docs/operations.md does not name the {kind} {name}");
     }
-    // Failures are exported once there is one.
-    assert_eq!(types.len(), 10, "{types:?}");
+    // Failures are exported once there is one, entries once the settler has moved some.
+    assert!(types.len() >= 9, "{types:?}");
 }
 
 #[tokio::test]
