@@ -51,7 +51,7 @@ pub struct ChannelSpec {
     /// The wire adapter.
     pub provider: ProviderKind,
     /// Where the provider is reached, up to and without `/chat/completions`. Required for `compatible`;
-    /// `https://api.openai.com/v1` for `openai` `https://api.anthropic.com` for `anthropic`
+    /// `https://api.openai.com/v1` for `openai`, `https://api.anthropic.com` for `anthropic`
     /// and `https://bedrock-runtime.REGION.amazonaws.com` for `bedrock` unless given.
     #[serde(default)]
     pub base_url: Option<String>,

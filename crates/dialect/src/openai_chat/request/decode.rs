@@ -39,9 +39,10 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
         logprobs: fields.flag("logprobs")?,
         top_logprobs: fields.count("top_logprobs", 0, 20)?,
         seed: fields.opt("seed", "a whole number")?,
-        presence_penalty: fields.number("presence_penalty", -2.0, 2.0)?,
-        frequency_penalty: fields.number("frequency_penalty", -2.0, 2.0)?,
-        logit_bias: object(&mut fields, "logit_bias")?,
+        // Many tools write out what is the default of every wire; no other wire could lose it.
+        presence_penalty: fields.number("presence_penalty", -2.0, 2.0)?.filter(|much| much.abs() > 0.0),
+        frequency_penalty: fields.number("frequency_penalty", -2.0, 2.0)?.filter(|much| much.abs() > 0.0),
+        logit_bias: object(&mut fields, "logit_bias")?.filter(|bias| bias.get() != "{}"),
         user: fields.text("user")?,
         safety_identifier: fields.text("safety_identifier")?,
         metadata: object(&mut fields, "metadata")?,

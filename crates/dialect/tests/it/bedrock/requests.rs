@@ -185,9 +185,11 @@ fn parameters_find_their_places_or_are_named() {
         json!({}),
         &["Refused modalities", "Refused audio"],
     );
+    // What is the default of every wire is as good as not said.
+    check(CLAUDE, json!({"frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}}), json!({}), &[]);
     check(
         CLAUDE,
-        json!({"seed": 1, "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {}, "store": true, "verbosity": "low", "x_new": 1}),
+        json!({"seed": 1, "presence_penalty": 1, "frequency_penalty": 1, "logit_bias": {"7": 1}, "store": true, "verbosity": "low", "x_new": 1}),
         json!({"seed": null}),
         &[
             "Dropped seed",
