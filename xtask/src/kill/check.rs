@@ -105,7 +105,7 @@ impl<'a> Check<'a> {
     }
 
     /// The entry of each call: by request id; else by the marker that the upstream sent as its own id; else, since a
-    /// route has one client that makes one call at a time, by route and time.
+    /// route has one client that makes one call at a time, by route, by what was asked for in which dialect, and by time.
     fn match_calls(&mut self, entries: &BTreeMap<&'a str, &'a Entry>) -> Vec<Option<&'a Entry>> {
         let calls = &self.history.calls;
         let mut matched: Vec<_> =
@@ -137,7 +137,10 @@ impl<'a> Check<'a> {
             let best = candidates
                 .filter(|index| matched[**index].is_none())
                 .filter(|index| calls[**index].began <= entry.time.plus(CLOCK_SLACK))
-                .max_by_key(|index| (self.was_seen(&calls[**index]), calls[**index].began));
+                .max_by_key(|index| {
+                    let call = &calls[**index];
+                    (asks_alike(call, entry), self.was_seen(call), call.began)
+                });
             if let Some(index) = best {
                 matched[*index] = Some(entry);
             }
@@ -206,7 +209,7 @@ impl<'a> Check<'a> {
                 format!("the entry says route {found}, the client called {called}"),
             );
         }
-        if (entry.dialect.as_str(), entry.stream) != (call.dialect.name(), call.stream) {
+        if !asks_alike(call, entry) {
             let (found, stream) = (&entry.dialect, entry.stream);
             let (spoken, asked) = (call.dialect.name(), call.stream);
             self.wrong(
@@ -272,6 +275,11 @@ impl<'a> Check<'a> {
             );
         }
     }
+}
+
+/// Whether the entry is of a call that is asked for in this way.
+fn asks_alike(call: &Call, entry: &Entry) -> bool {
+    (entry.dialect.as_str(), entry.stream) == (call.dialect.name(), call.stream)
 }
 
 #[cfg(test)]

@@ -156,6 +156,22 @@ fn a_wrong_end_is_found() {
 }
 
 #[test]
+fn what_was_asked_for_tells_calls_of_one_route_apart() {
+    let waiting = |name, stream| Call {
+        status: None,
+        request_id: None,
+        began: Timestamp(1_000_000),
+        stream,
+        ..call(name, End::Broken)
+    };
+    let entries = |stream| Entry { stream, ..entry(if stream { "x" } else { "y" }, "unsettled") };
+    for first in [true, false] {
+        let calls = vec![waiting("a", first), waiting("b", !first)];
+        broken(&history(calls, vec![entries(true), entries(false)]), &[]);
+    }
+}
+
+#[test]
 fn an_entry_of_another_dialect_is_found() {
     let spoken = |dialect, stream| Call { dialect, stream, ..call("a", End::Complete) };
     for call in [spoken(Dialect::Messages, false), spoken(Dialect::Chat, true)] {
