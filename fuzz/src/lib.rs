@@ -7,6 +7,6 @@ mod sigv4;
 mod stream;
 
 pub use event_stream::event_stream;
-pub use request::{anthropic_request, converse, peek};
+pub use request::{anthropic_request, converse, gemini_request, peek, responses_request};
 pub use sigv4::sigv4;
-pub use stream::{anthropic_stream, sse};
+pub use stream::{anthropic_stream, gemini_stream, responses_stream, sse};

@@ -21,18 +21,39 @@ pub fn anthropic_request(body: &[u8]) {
     }
 }
 
+/// OpenAI's Responses.
+pub fn responses_request(body: &[u8]) {
+    request(Dialect::OpenAiResponses, body, &outside(Dialect::OpenAiResponses, None));
+    let _ = Dialect::OpenAiResponses.echo(body);
+}
+
 /// Bedrock's Converse.
 pub fn converse(body: &[u8]) {
     request(Dialect::BedrockConverse, body, &outside(Dialect::BedrockConverse, None));
 }
 
-fn outside(dialect: Dialect, version: Option<&'static str>) -> Outside<'static> {
-    let in_path = dialect == Dialect::BedrockConverse;
-    Outside { model: in_path.then_some("m"), stream: in_path, version }
+/// Gemini's `generateContent`.
+pub fn gemini_request(body: &[u8]) {
+    request(Dialect::GeminiGenerate, body, &outside(Dialect::GeminiGenerate, None));
 }
 
+fn outside(dialect: Dialect, version: Option<&'static str>) -> Outside<'static> {
+    let in_path = matches!(dialect, Dialect::BedrockConverse | Dialect::GeminiGenerate);
+    Outside { model: in_path.then_some("m"), stream: in_path, version, headers: None }
+}
+
+/// The wires that an answer can go to.
+pub(crate) const CLIENTS: [Dialect; 5] = [
+    Dialect::OpenAiChat,
+    Dialect::OpenAiResponses,
+    Dialect::AnthropicMessages,
+    Dialect::BedrockConverse,
+    Dialect::GeminiGenerate,
+];
+
 /// The wires that a request can go to, with models that take different things.
-const TARGETS: [(Dialect, &str, bool); 7] = [
+const TARGETS: [(Dialect, &str, bool); 10] = [
+    (Dialect::OpenAiResponses, "gpt-6-sol", false),
     (Dialect::OpenAiChat, "gpt-6-sol", false),
     (Dialect::OpenAiChat, "gpt-oss-120b", true),
     (Dialect::AnthropicMessages, "claude-sonnet-4-5", false),
@@ -40,6 +61,8 @@ const TARGETS: [(Dialect, &str, bool); 7] = [
     (Dialect::BedrockConverse, "anthropic.claude-opus-4-6-v1", false),
     (Dialect::BedrockConverse, "amazon.nova-pro-v1:0", false),
     (Dialect::BedrockConverse, "openai.gpt-oss-120b-1:0", false),
+    (Dialect::GeminiGenerate, "gemini-3.8-flash", false),
+    (Dialect::GeminiGenerate, "gemini-2.5-pro", false),
 ];
 
 fn request(dialect: Dialect, body: &[u8], outside: &Outside<'_>) {
@@ -64,7 +87,10 @@ fn request(dialect: Dialect, body: &[u8], outside: &Outside<'_>) {
             match wire.decode_request(&sent, &outside) {
                 Ok(again) if wire == dialect => {
                     let (twice, _) = wire.encode_request(&again, &target);
-                    assert_eq!(twice, wire.encode_request(&wire.decode_request(&twice, &outside).unwrap(), &target).0);
+                    assert_eq!(
+                        twice,
+                        wire.encode_request(&wire.decode_request(&twice, &outside).unwrap(), &target).0
+                    );
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -77,12 +103,13 @@ fn request(dialect: Dialect, body: &[u8], outside: &Outside<'_>) {
             created: 7,
             include_usage: true,
             elapsed_ms: 7,
+            echo: Dialect::OpenAiResponses.echo(body),
         };
-        for client in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse] {
+        for client in CLIENTS {
             let written = client.encode_response(&answer, &context);
             client.decode_response(&written).expect("what is written for a client can be read");
         }
     }
     let _ = dialect.usage_of_reply(body);
-    let _ = dialect.vendor_fault(body);
+    let _ = dialect.vendor_fault(&http::HeaderMap::new(), body);
 }

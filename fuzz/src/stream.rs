@@ -4,14 +4,32 @@
 use bytes::{Bytes, BytesMut};
 use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, StreamFacts, TapEnd};
 
+use crate::request::CLIENTS;
+
 /// OpenAI's streams.
 pub fn sse(bytes: &[u8]) {
     check(Dialect::OpenAiChat, bytes);
 }
 
+/// OpenAI's streams of Responses.
+pub fn responses_stream(bytes: &[u8]) {
+    check(Dialect::OpenAiResponses, bytes);
+}
+
 /// Anthropic's streams.
 pub fn anthropic_stream(bytes: &[u8]) {
     check(Dialect::AnthropicMessages, bytes);
+}
+
+/// Gemini's streams, and the same as an array: what is read is the same, whatever the client gets.
+pub fn gemini_stream(bytes: &[u8]) {
+    check(Dialect::GeminiGenerate, bytes);
+    let Some((first, body)) = bytes.split_first() else { return };
+    let (size, whole) = (usize::from(*first).max(1), body.len().max(1));
+    let array = relayed(Dialect::GeminiArray, body, size, false);
+    assert_eq!(array, relayed(Dialect::GeminiArray, body, whole, false));
+    assert_eq!(array.3, relayed(Dialect::GeminiGenerate, body, whole, false).3);
+    let _ = decoded(Dialect::GeminiArray, body, size);
 }
 
 /// What passed, the terminal part, how it ended, and what was read.
@@ -59,8 +77,14 @@ pub(crate) fn decoded(dialect: Dialect, body: &[u8], size: usize) -> (Vec<Stream
 
 /// The stream that a client gets for the events.
 pub(crate) fn encoded(client: Dialect, events: &[StreamEvent]) -> Vec<u8> {
-    let context =
-        ReplyContext { id: "id".into(), model: "m".into(), created: 7, include_usage: true, elapsed_ms: 7 };
+    let context = ReplyContext {
+        id: "id".into(),
+        model: "m".into(),
+        created: 7,
+        include_usage: true,
+        elapsed_ms: 7,
+        echo: None,
+    };
     let mut encoder = client.stream_encoder(context);
     let mut out = BytesMut::new();
     for event in events {
@@ -73,7 +97,7 @@ pub(crate) fn encoded(client: Dialect, events: &[StreamEvent]) -> Vec<u8> {
 /// The events can be written for the clients of every wire, and what is written makes no reader panic. A vendor's nonsense,
 /// such as a call without an id, may be nonsense there too.
 pub(crate) fn check_clients(events: &[StreamEvent]) {
-    for client in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse] {
+    for client in CLIENTS {
         let stream = encoded(client, events);
         let _ = decoded(client, &stream, stream.len().max(1));
     }
@@ -84,7 +108,7 @@ fn check(dialect: Dialect, bytes: &[u8]) {
     let (size, whole) = (usize::from(*first).max(1), body.len().max(1));
     let open = relayed(dialect, body, whole, false);
     // What passed is what came. An end that lacks its line breaks, or its last event, gets them.
-    assert!(body.starts_with(&open.0));
+    assert!(body.starts_with(&open.0) || open.0.starts_with(body));
     let cut = relayed(dialect, body, size, false);
     // What follows the terminal part comes with it, or is never read.
     assert_eq!((&cut.0, &cut.3), (&open.0, &open.3));

@@ -13,9 +13,9 @@ test_database=$(realpath "$3")
 only=${4:-all}
 cd "$(dirname "$0")"
 
-wires="openai anthropic bedrock"
+wires="openai anthropic bedrock gemini"
 # Each has offers of its own, so that the faults of one do not open the circuits of another.
-clients="py-openai py-anthropic py-boto3 py-bedrock js-openai js-anthropic js-aws"
+clients="py-openai py-responses py-anthropic py-boto3 py-bedrock py-gemini js-openai js-responses js-anthropic js-aws"
 faults="400 401 403 404 413 422 429 500 503 529 stream-error stream-cut hang"
 
 home=$(mktemp -d)
@@ -54,11 +54,18 @@ await() {
 
 configuration() {
   printf '[server]\nmax_body = "2MiB"\n[server.tls]\nlisten = "127.0.0.1:0"\nself_signed = true\n'
+  # Azure speaks OpenAI's wire, at addresses of its own.
+  printf '[[channels]]\nname = "azure"\nprovider = "azure"\nbase_url = "%s"\n' "${SCRIPTED_OPENAI%/v1}"
+  printf 'api_version = "2024-10-21"\napi_key = "vendor-key"\ndeployments = { any = "gpt-6-sol" }\n'
+  # OpenAI's wires are two: this account is asked in the client's own, the others in Chat Completions alone.
+  printf '[[channels]]\nname = "responses"\nprovider = "compatible"\nbase_url = "%s"\n' "$SCRIPTED_OPENAI"
+  printf 'responses = true\napi_key = "vendor-key"\n'
   for wire in $wires; do
     local url=SCRIPTED_${wire^^}
     case $wire in
       openai) account='provider = "compatible"\napi_key = "vendor-key"' ;;
       anthropic) account='provider = "anthropic"\napi_key = "vendor-key"' ;;
+      gemini) account='provider = "gemini"\napi_key = "vendor-key"' ;;
       bedrock)
         account='provider = "bedrock"\nregion = "us-east-1"\n'
         account+='credentials = { access_key_id = "AKIAVENDOR", secret_access_key = "vendor-secret" }'
@@ -108,7 +115,9 @@ suite() {
   export AWS_ENDPOINT_URL="$STEELYARD_URL" ANTHROPIC_BEDROCK_BASE_URL="$STEELYARD_URL" AWS_REGION=eu-central-1
   export AWS_DEFAULT_REGION=$AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
+  export GOOGLE_GEMINI_BASE_URL="$STEELYARD_URL" GEMINI_API_KEY
   OPENAI_API_KEY=$(field secret)
+  GEMINI_API_KEY=$OPENAI_API_KEY
   ANTHROPIC_API_KEY=$OPENAI_API_KEY
   AWS_ACCESS_KEY_ID=$(field aws_access_key_id)
   AWS_SECRET_ACCESS_KEY=$(field aws_secret_access_key)
@@ -141,7 +150,7 @@ node_js() {
 
 # The machine's proxies are not meant for 127.0.0.1, and its accounts are not meant to be used.
 export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
-for name in $(compgen -e | grep -E '^(OPENAI|ANTHROPIC|AWS|BEDROCK|STEELYARD_STORE)_' || true); do
+for name in $(compgen -e | grep -E '^(OPENAI|ANTHROPIC|AWS|BEDROCK|GEMINI|GOOGLE|STEELYARD_STORE)_' || true); do
   unset "$name"
 done
 

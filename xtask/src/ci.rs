@@ -49,6 +49,8 @@ enum Step {
     Deny,
     /// No compiler or clippy warning.
     Clippy,
+    /// The fuzz targets, which are a workspace of their own, compile and survive a short run.
+    Fuzz,
     /// Unit, golden, property and integration tests.
     Test,
     /// The vendors' own SDKs drive the real binary.
@@ -114,6 +116,7 @@ impl Step {
             Self::Tidy => "tidy",
             Self::Deny => "deny",
             Self::Clippy => "clippy",
+            Self::Fuzz => "fuzz",
             Self::Test => "test",
             Self::Sdk => "sdk",
             Self::Kill => "kill",
@@ -126,6 +129,7 @@ impl Step {
             Self::Tidy => tidy::run(&root()).map(|()| Outcome::Passed(0)),
             Self::Deny => deny(),
             Self::Clippy => clippy(),
+            Self::Fuzz => fuzz(),
             // Most tests wait for a server to do something, so more of them fit beside each other than there are cores.
             Self::Test => {
                 follow(cargo().args(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", "8"))
@@ -152,6 +156,17 @@ fn clippy() -> anyhow::Result<Outcome> {
         }
         other => Ok(other),
     }
+}
+
+/// Every target on every fixture, and on some hundred changed ones, the same each time. What is built without a fuzzer
+/// needs no nightly compiler.
+fn fuzz() -> anyhow::Result<Outcome> {
+    let arguments = ["run", "--quiet", "--locked", "--no-default-features", "--bin", "plain"];
+    let mut plain = cargo();
+    // The workspace's own folder: what both need is built once.
+    plain.current_dir(root().join("fuzz")).args(arguments).arg("--target-dir").arg(root().join("target"));
+    plain.args(["--", "500x"]);
+    follow(&mut plain)
 }
 
 /// Checks the dependencies, where the tool for it is there.

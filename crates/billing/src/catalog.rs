@@ -38,8 +38,6 @@ pub struct CatalogOffer {
     pub model: Arc<Model>,
     /// The name that the provider knows it by.
     pub upstream_model: Arc<str>,
-    /// The geography it is priced in unless a call says otherwise: `global` where there is such a price.
-    pub geo: Arc<str>,
     /// The most tokens a prompt can have here.
     pub context_window: Option<u64>,
     /// The most tokens an answer can have here.
@@ -102,6 +100,28 @@ impl Catalog {
         let at =
             self.offers.binary_search_by(|offer| offer_key(offer).cmp(&(provider, upstream_model))).ok()?;
         self.offers.get(at).cloned()
+    }
+
+    /// What `provider` sells under the names that fit, which are all of one model, as one offer named `upstream_model`:
+    /// with the prices of all its geographies, and the largest limits. None if no name fits, or if two of them have a
+    /// price for the same thing.
+    pub fn together(
+        &self,
+        provider: &str,
+        upstream_model: &str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Option<CatalogOffer> {
+        let found: Vec<_> = self.offers_of(provider).filter(|offer| fits(&offer.upstream_model)).collect();
+        let model = Arc::clone(&found.first()?.model);
+        let lists: Vec<_> = found.iter().map(|offer| Arc::clone(&offer.prices)).collect();
+        Some(CatalogOffer {
+            provider: provider.into(),
+            upstream_model: upstream_model.into(),
+            context_window: found.iter().filter_map(|offer| offer.context_window).max(),
+            max_output: found.iter().filter_map(|offer| offer.max_output).max(),
+            prices: PriceList::together(&model.id, &lists).ok()?,
+            model,
+        })
     }
 
     /// Everything that `provider` sells, by its own names.

@@ -93,6 +93,9 @@ pub struct Cell {
     pub price: UnitPrice,
 }
 
+/// The classes of single uses of the vendor's own tools.
+pub(crate) const TOOL_CLASSES: &[UsageClass] = &[UsageClass::WebSearch, UsageClass::MapsGrounding];
+
 /// Whether a class counts single uses (a search, a call) and not tokens.
 pub const fn is_fee(class: UsageClass) -> bool {
     matches!(class, UsageClass::WebSearch | UsageClass::MapsGrounding | UsageClass::Calls)
@@ -287,6 +290,12 @@ impl PriceVersion {
         })
     }
 
+    /// The day that the id shows.
+    fn day(&self) -> &str {
+        let (_, day) = self.id.rsplit_once('@').unwrap_or_default();
+        day.split('#').next().unwrap_or_default()
+    }
+
     /// The service tiers that have prices.
     pub fn tiers(&self) -> &[Arc<str>] {
         &self.tiers
@@ -327,7 +336,19 @@ impl PriceVersion {
 
     /// The dearest price of `class` at any tier and geography, for prompts no longer than those at `place`.
     pub(crate) fn dearest(&self, class: UsageClass, place: Place) -> Option<UnitPrice> {
-        let reached = |row: &&Row| row.place.context == ANY_ID || row.place.context <= place.context;
+        self.tiers
+            .iter()
+            .zip(0..)
+            .filter_map(|(_, tier)| self.dearest_in_tier(class, Place { tier, ..place }))
+            .max()
+    }
+
+    /// The same at the tier of `place` alone.
+    pub(crate) fn dearest_in_tier(&self, class: UsageClass, place: Place) -> Option<UnitPrice> {
+        let reached = |row: &&Row| {
+            row.place.tier == place.tier
+                && (row.place.context == ANY_ID || row.place.context <= place.context)
+        };
         let rows = self.rows.iter().filter(reached).flat_map(|row| self.row_prices(*row));
         rows.filter(|(named, _)| *named == class).map(|(_, price)| *price).max()
     }
@@ -338,12 +359,6 @@ impl PriceVersion {
             let own = self.row_prices(*row).iter().find(|(named, _)| *named == class);
             own.is_none_or(|(_, own)| self.exact(other, row.place).is_none_or(|price| price >= *own))
         })
-    }
-
-    /// Whether single uses of the vendor's own tools have a price.
-    pub(crate) fn charges_tools(&self) -> bool {
-        let tool = |class| matches!(class, UsageClass::WebSearch | UsageClass::MapsGrounding);
-        self.prices.iter().any(|(class, _)| tool(*class))
     }
 
     fn row_prices(&self, row: Row) -> &[(UsageClass, UnitPrice)] {

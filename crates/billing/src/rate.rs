@@ -19,10 +19,12 @@
 //!
 //! 1. By the dearest substitute that has a price right there, if it is nowhere in this version cheaper than the
 //!    class itself ([`Flag::Substituted`]).
-//! 2. Otherwise by the dearest price that this version has for the class or a substitute, at any tier and in any
-//!    geography, for prompts no longer than this one ([`Flag::Dearest`]). So an unknown tier or geography is
-//!    never a discount.
-//! 3. If there is none, the class is unpriced and so is the whole charge ([`Flag::Unpriced`]).
+//! 2. Otherwise by the dearest price that this version has for the class at the call's own tier in any geography, or
+//!    for such a substitute there, for prompts no longer than this one ([`Flag::GeoAssumed`]). Tiers differ by more
+//!    than places do, and the vendor says which tier it was.
+//! 3. Otherwise by the dearest price that this version has for the class or a substitute, at any tier and in any
+//!    geography, for prompts no longer than this one ([`Flag::Dearest`]). So an unknown tier is never a discount.
+//! 4. If there is none, the class is unpriced and so is the whole charge ([`Flag::Unpriced`]).
 #![deny(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::float_arithmetic)]
 
 use std::fmt;
@@ -67,8 +69,13 @@ pub enum Flag {
         /// Whose price was taken.
         priced_as: UsageClass,
     },
-    /// The version does not say what the class costs at this tier, in this geography, at this prompt length:
-    /// it took the dearest price that could apply.
+    /// The version does not say what the class costs in this geography: it took that of the dearest geography at the
+    /// call's tier.
+    GeoAssumed {
+        /// What was used.
+        class: UsageClass,
+    },
+    /// The version does not say what the class costs at this tier: it took the dearest price that it has.
     Dearest {
         /// What was used.
         class: UsageClass,
@@ -84,6 +91,7 @@ impl fmt::Display for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Substituted { class, priced_as } => write!(f, "{}_as_{}", class.name(), priced_as.name()),
+            Self::GeoAssumed { class } => write!(f, "{}_geo_assumed", class.name()),
             Self::Dearest { class } => write!(f, "{}_at_dearest", class.name()),
             Self::Unpriced { class } => write!(f, "{}_unpriced", class.name()),
         }
@@ -162,21 +170,33 @@ impl PriceVersion {
 
     /// The price of `class` at `place`, by the rules at the head of this module.
     pub(crate) fn find(&self, class: UsageClass, place: Place) -> Option<Found> {
-        if let Some(price) = self.exact(class, place) {
-            return Some(Found { price, priced_as: class, flag: None });
+        if let Some((price, priced_as)) = self.own_or_substitute(class, |other| self.exact(other, place)) {
+            let flag = (priced_as != class).then_some(Flag::Substituted { class, priced_as });
+            return Some(Found { price, priced_as, flag });
         }
-        let here = substitutes(class).iter().filter_map(|other| Some((self.exact(*other, place)?, *other)));
-        // The first of equals wins, so that the table's order decides.
-        let dearest_here = here.reduce(|best, next| if next.0 > best.0 { next } else { best });
-        if let Some((price, priced_as)) = dearest_here
-            && self.never_cheaper(priced_as, class)
-        {
-            return Some(Found { price, priced_as, flag: Some(Flag::Substituted { class, priced_as }) });
+        let in_tier = |other| self.dearest_in_tier(other, place);
+        if let Some((price, priced_as)) = self.own_or_substitute(class, in_tier) {
+            return Some(Found { price, priced_as, flag: Some(Flag::GeoAssumed { class }) });
         }
         let anywhere = [class].into_iter().chain(substitutes(class).iter().copied());
         let priced = anywhere.filter_map(|other| Some((self.dearest(other, place)?, other)));
         let (price, priced_as) = priced.reduce(|best, next| if next.0 > best.0 { next } else { best })?;
         Some(Found { price, priced_as, flag: Some(Flag::Dearest { class }) })
+    }
+
+    /// By `price`, that of the class, else of the dearest substitute that is nowhere cheaper than it.
+    fn own_or_substitute(
+        &self,
+        class: UsageClass,
+        price: impl Fn(UsageClass) -> Option<UnitPrice>,
+    ) -> Option<(UnitPrice, UsageClass)> {
+        if let Some(own) = price(class) {
+            return Some((own, class));
+        }
+        let priced = substitutes(class).iter().filter_map(|other| Some((price(*other)?, *other)));
+        // The first of equals wins, so that the table's order decides.
+        let dearest = priced.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        dearest.filter(|(_, other)| self.never_cheaper(*other, class))
     }
 }
 

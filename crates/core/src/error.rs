@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Conflict,
     /// The body is larger than allowed.
     TooLarge,
+    /// The request line and the headers are larger than allowed.
+    HeadTooLarge,
     /// The body is not in a form that can be read.
     UnsupportedMedia,
     /// The caller was too slow to send the request.
@@ -31,7 +33,7 @@ pub enum ErrorKind {
     Upstream,
     /// The vendor did not answer in time.
     UpstreamTimeout,
-    /// Steelyard cannot take the call now.
+    /// Steelyard cannot take the call now, or the vendor cannot.
     Unavailable,
     /// A defect of Steelyard.
     Internal,
@@ -86,6 +88,10 @@ codes! {
     RequestTimeout = "SY0009" RequestTimeout "request_timeout",
     /// The caller broke off while sending the body.
     IncompleteBody = "SY0010" InvalidRequest "incomplete_body",
+    /// The request line and the headers are too large.
+    HeadTooLarge = "SY0011" HeadTooLarge "head_too_large",
+    /// The request line or a header cannot be read.
+    MalformedHead = "SY0012" InvalidRequest "malformed_head",
 
     /// No credential was sent.
     MissingCredential = "SY0101" Unauthenticated "missing_api_key",
@@ -129,6 +135,10 @@ codes! {
     CircuitOpen = "SY0309" Unavailable "no_healthy_target",
     /// The prompt is longer than the vendor's model takes.
     ContextTooLong = "SY0310" InvalidRequest "context_length_exceeded",
+    /// The vendor is overloaded.
+    UpstreamOverloaded = "SY0311" Unavailable "upstream_overloaded",
+    /// The request is larger than the vendor takes.
+    UpstreamTooLarge = "SY0312" TooLarge "upstream_request_too_large",
 
     /// The ledger cannot take a record, so no call is made.
     LedgerUnavailable = "SY0401" Unavailable "ledger_unavailable",
@@ -159,6 +169,8 @@ pub struct ApiError {
     pub param: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// Asking again is charged again: clients that can be told so are told not to do it by themselves.
+    pub charged: bool,
     /// What happened underneath, for the log.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -166,7 +178,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error with its public text.
     pub fn new(code: ErrorCode, public: impl Into<String>) -> Self {
-        Self { code, public: public.into(), param: None, retry_after: None, source: None }
+        Self { code, public: public.into(), param: None, retry_after: None, charged: false, source: None }
     }
 
     /// Names the field at fault.
@@ -180,6 +192,13 @@ impl ApiError {
     #[must_use]
     pub fn with_retry_after(mut self, wait: Option<Duration>) -> Self {
         self.retry_after = wait;
+        self
+    }
+
+    /// Says that the call was charged all the same.
+    #[must_use]
+    pub fn but_charged(mut self) -> Self {
+        self.charged = true;
         self
     }
 

@@ -51,7 +51,7 @@ pub enum AttemptStatus {
     HttpError,
     /// The vendor went silent.
     Timeout,
-    /// The reply broke off or could not be read.
+    /// The reply broke off, could not be read, or was cut by a shutdown.
     Cut,
     /// The client went away.
     ClientGone,
@@ -70,6 +70,30 @@ pub enum Basis {
     /// The worst case that was held.
     Hold,
 }
+
+/// The most that an attempt may cost, held before it is sent. In JSON a member of the attempt, named by how certain
+/// it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Prompt and answer have bounds, and nothing within them costs more.
+    #[serde(rename = "hold")]
+    Known(Money),
+    /// Something about the call has no bound, and one was assumed for it: it may cost more.
+    #[serde(rename = "hold_assumed")]
+    Assumed(Money),
+}
+
+impl Hold {
+    /// What is held.
+    pub const fn amount(self) -> Money {
+        match self {
+            Self::Known(amount) | Self::Assumed(amount) => amount,
+        }
+    }
+}
+
+/// The flag of an attempt that was charged at a hold with an assumed bound.
+const HOLD_ASSUMED: &str = "hold_assumed";
 
 /// One upstream try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,9 +126,9 @@ pub struct Attempt {
     /// The vendor's request id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_request_id: Option<String>,
-    /// The worst case that was held for it; none: unknowable or unpriced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hold: Option<Money>,
+    /// The worst case that was held for it; none: no price is known.
+    #[serde(flatten)]
+    pub hold: Option<Hold>,
     /// What it used.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
@@ -134,7 +158,10 @@ impl Attempt {
         self.ended = Some(at);
         self.status = status;
         self.basis = Some(Basis::Hold);
-        self.amount = self.hold;
+        self.amount = self.hold.map(Hold::amount);
+        if let Some(Hold::Assumed(_)) = self.hold {
+            self.flags.push(HOLD_ASSUMED.to_owned());
+        }
     }
 }
 
@@ -152,6 +179,8 @@ pub enum Outcome {
     Timeout,
     /// The process died before the end was known.
     Unsettled,
+    /// Steelyard shut down and cut it.
+    Shutdown,
 }
 
 impl Outcome {
@@ -163,6 +192,7 @@ impl Outcome {
             Self::ClientGone => "client_gone",
             Self::Timeout => "timeout",
             Self::Unsettled => "unsettled",
+            Self::Shutdown => "shutdown",
         }
     }
 }
@@ -244,7 +274,11 @@ mod tests {
     use super::*;
     use crate::UsageClass;
 
-    fn attempt(number: u16, hold: Option<Money>) -> Attempt {
+    fn known(pico: i128) -> Hold {
+        Hold::Known(Money::from_pico(pico))
+    }
+
+    fn attempt(number: u16, hold: Option<Hold>) -> Attempt {
         Attempt {
             number,
             channel: "openai".into(),
@@ -283,14 +317,38 @@ mod tests {
 
     #[test]
     fn an_orphan_is_charged_at_the_hold_of_its_last_attempt_only() {
-        let mut first = attempt(1, Some(Money::from_pico(70)));
+        let mut first = attempt(1, Some(known(70)));
         first.settle_free(Timestamp(2), AttemptStatus::ConnectError);
-        let intent = Intent { call: call(), attempts: vec![first, attempt(2, Some(Money::from_pico(90)))] };
+        let intent = Intent { call: call(), attempts: vec![first, attempt(2, Some(known(90)))] };
         let entry = intent.orphaned(Timestamp(9));
         assert_eq!(entry.outcome, Outcome::Unsettled);
         assert_eq!(entry.amount(), Some(Money::from_pico(90)));
         assert_eq!(entry.basis(), Some(Basis::Hold));
         assert_eq!(entry.attempts[1].status, AttemptStatus::Unsettled);
+    }
+
+    #[test]
+    fn who_is_charged_at_an_assumed_hold_is_told_so() {
+        let assumed = Some(Hold::Assumed(Money::from_pico(90)));
+        let entry = Intent { call: call(), attempts: vec![attempt(1, assumed)] }.orphaned(Timestamp(9));
+        assert_eq!((entry.amount(), entry.basis()), (Some(Money::from_pico(90)), Some(Basis::Hold)));
+        assert_eq!(entry.attempts[0].flags, ["hold_assumed"]);
+        let entry =
+            Intent { call: call(), attempts: vec![attempt(1, Some(known(90)))] }.orphaned(Timestamp(9));
+        assert!(entry.attempts[0].flags.is_empty());
+    }
+
+    #[test]
+    fn a_hold_is_shown_by_how_certain_it_is() {
+        let shown = |hold| serde_json::to_value(attempt(1, hold)).unwrap();
+        let (sure, assumed) = (shown(Some(known(70))), shown(Some(Hold::Assumed(Money::from_pico(70)))));
+        assert_eq!((sure["hold"].as_str(), sure.get("hold_assumed")), (Some("70"), None));
+        assert_eq!((assumed.get("hold"), assumed["hold_assumed"].as_str()), (None, Some("70")));
+        assert_eq!((shown(None).get("hold"), shown(None).get("hold_assumed")), (None, None));
+        for json in [sure, assumed, shown(None)] {
+            let read: Attempt = serde_json::from_value(json.clone()).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), json);
+        }
     }
 
     #[test]
@@ -301,7 +359,7 @@ mod tests {
 
     #[test]
     fn records_round_trip_through_json() {
-        let mut intent = Intent { call: call(), attempts: vec![attempt(1, Some(Money::from_pico(-3)))] };
+        let mut intent = Intent { call: call(), attempts: vec![attempt(1, Some(known(-3)))] };
         intent.attempts[0].usage[UsageClass::Input] = 7;
         let json = serde_json::to_vec(&intent).unwrap();
         assert_eq!(serde_json::from_slice::<Intent>(&json).unwrap(), intent);

@@ -7,6 +7,8 @@
 mod answer;
 
 use crate::dialect::Dialect;
+use crate::loss::Loss;
+use crate::places::Places;
 
 pub use crate::json::{Extra, Json};
 pub use answer::{ChatResponse, Choice, FinishReason, Logprobs, TokenLogprob, TopLogprob};
@@ -86,8 +88,21 @@ pub struct ChatRequest {
     pub prompt_cache_retention: Option<String>,
     /// Who wrote `extra`; none if nobody's wire brought the request.
     pub origin: Option<Dialect>,
+    /// Where the client wrote it.
+    pub places: Places,
     /// Members without a name above, in the words of `origin`.
     pub extra: Extra,
+}
+
+impl ChatRequest {
+    /// Losses by the names that the client gave the fields.
+    pub(crate) fn named(&self, mut losses: Vec<Loss>) -> Vec<Loss> {
+        // Members without a name of our own are in the client's words already.
+        for loss in losses.iter_mut().filter(|loss| !self.extra.contains_key(&loss.field)) {
+            loss.field = self.places.name(&loss.field);
+        }
+        losses
+    }
 }
 
 /// Whether and how to think.

@@ -2,28 +2,38 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::value::RawValue;
 use steelyard_core::{ApiError, RequestId, Usage};
 
 use crate::anthropic::Carrier;
 use crate::chat::{ChatRequest, ChatResponse};
-use crate::error::{Loss, UpstreamFault, WireError};
+use crate::error::{UpstreamFault, WireError};
 use crate::event::StreamEvent;
-use crate::facts::ReplyFacts;
+use crate::facts::{ReplyFacts, generated_bytes};
+use crate::gemini::Framing;
+use crate::loss::Loss;
+use crate::openai_responses::Echo;
 use crate::peek::{Outside, Peek};
 use crate::tap::StreamTap;
-use crate::{anthropic, bedrock, bedrock_invoke, openai_chat};
+use crate::{anthropic, bedrock, bedrock_invoke, gemini, openai_chat, openai_responses};
 
 /// A wire that clients and vendors speak.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// OpenAI Chat Completions.
     OpenAiChat,
+    /// OpenAI Responses, without its state.
+    OpenAiResponses,
     /// Anthropic Messages.
     AnthropicMessages,
     /// Amazon Bedrock's Converse.
     BedrockConverse,
     /// Amazon Bedrock's `InvokeModel`, with Anthropic's bodies.
     BedrockInvokeAnthropic,
+    /// Gemini's `generateContent`, and `streamGenerateContent` with `alt=sse`.
+    GeminiGenerate,
+    /// Gemini's `streamGenerateContent` without `alt=sse`: one array that grows. No vendor is asked for it.
+    GeminiArray,
 }
 
 /// What a reply must say that the vendor's answer does not know: the client's own view of the call.
@@ -39,6 +49,8 @@ pub struct ReplyContext {
     pub include_usage: bool,
     /// How long the answer took, in milliseconds; of a stream it is known at its end.
     pub elapsed_ms: u64,
+    /// What the answer repeats of its request, where the dialect's answers do.
+    pub echo: Option<Echo>,
 }
 
 /// What a request must fit: the vendor's side of the call.
@@ -57,10 +69,19 @@ impl Dialect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenAiChat => "openai_chat",
+            Self::OpenAiResponses => "openai_responses",
             Self::AnthropicMessages => "anthropic_messages",
             Self::BedrockConverse => "bedrock_converse",
             Self::BedrockInvokeAnthropic => "bedrock_invoke_anthropic",
+            Self::GeminiGenerate => "gemini_generate",
+            Self::GeminiArray => "gemini_generate_array",
         }
+    }
+
+    /// Whether calls of this dialect go on as they are to a vendor that speaks `wire`, and the answers come back so, but
+    /// for what frames a stream.
+    pub fn is_relayed_over(self, wire: Self) -> bool {
+        self == wire || (self == Self::GeminiArray && wire == Self::GeminiGenerate)
     }
 
     /// One borrowed pass over a request for what the relay must know; the messages are not decoded.
@@ -69,9 +90,11 @@ impl Dialect {
     pub fn peek<'a>(self, body: &'a [u8], outside: &Outside<'a>) -> Result<Peek<'a>, ApiError> {
         match self {
             Self::OpenAiChat => openai_chat::peek::peek(body),
+            Self::OpenAiResponses => openai_responses::peek::peek(body),
             Self::AnthropicMessages => anthropic::peek::peek(body, outside),
             Self::BedrockConverse => bedrock::peek::peek(body, outside),
             Self::BedrockInvokeAnthropic => bedrock_invoke::request::peek(body, outside),
+            Self::GeminiGenerate | Self::GeminiArray => gemini::peek::peek(body, outside),
         }
     }
 
@@ -79,27 +102,38 @@ impl Dialect {
     pub fn decode_request(self, body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
         match self {
             Self::OpenAiChat => openai_chat::request::decode::decode(body),
+            Self::OpenAiResponses => openai_responses::request::decode::decode(body),
             Self::AnthropicMessages => anthropic::request::decode::decode(body, outside),
             Self::BedrockConverse => bedrock::request::decode::decode(body, outside),
             Self::BedrockInvokeAnthropic => bedrock_invoke::request::decode(body, outside),
+            Self::GeminiGenerate | Self::GeminiArray => gemini::request::decode::decode(body, outside),
         }
     }
 
-    /// A request for a vendor that speaks this dialect, and what could not be expressed in it.
+    /// A request for a vendor that speaks this dialect, and what could not be expressed in it, in the words of the client
+    /// that sent it.
     pub fn encode_request(self, request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
-        match self {
+        let (body, losses) = match self {
             Self::OpenAiChat => openai_chat::request::encode::encode(request, target),
+            Self::OpenAiResponses => openai_responses::request::encode::encode(request, target),
             Self::AnthropicMessages => anthropic::request::encode::encode(request, target, Carrier::Api),
             Self::BedrockConverse => bedrock::request::encode::encode(request, target),
             Self::BedrockInvokeAnthropic => bedrock_invoke::request::encode(request, target),
-        }
+            Self::GeminiGenerate | Self::GeminiArray => gemini::request::encode::encode(request, target),
+        };
+        (body, request.named(losses))
     }
 
     /// The headers that such a request needs besides its body.
     pub fn request_headers(self, request: &ChatRequest) -> HeaderMap {
         let betas = match self {
             Self::AnthropicMessages => anthropic::request::encode::betas(request),
-            Self::OpenAiChat | Self::BedrockConverse | Self::BedrockInvokeAnthropic => None,
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => None,
         };
         let value = betas.and_then(|betas| HeaderValue::try_from(betas).ok());
         value.map(|value| (HeaderName::from_static("anthropic-beta"), value)).into_iter().collect()
@@ -109,11 +143,13 @@ impl Dialect {
     pub fn decode_response(self, body: &[u8]) -> Result<ChatResponse, WireError> {
         match self {
             Self::OpenAiChat => openai_chat::reply::decode(body),
+            Self::OpenAiResponses => openai_responses::reply::decode(body),
             Self::AnthropicMessages => anthropic::reply::decode(body),
             Self::BedrockConverse => bedrock::reply::decode(body),
             Self::BedrockInvokeAnthropic => {
                 anthropic::reply::decode(body).map_err(|error| bedrock_invoke::facts::bedrocks(error, body))
             }
+            Self::GeminiGenerate | Self::GeminiArray => gemini::reply::decode(body),
         }
     }
 
@@ -121,10 +157,12 @@ impl Dialect {
     pub fn encode_response(self, response: &ChatResponse, context: &ReplyContext) -> Bytes {
         match self {
             Self::OpenAiChat => openai_chat::reply::encode(response, context),
+            Self::OpenAiResponses => openai_responses::reply::encode(response, context),
             Self::AnthropicMessages | Self::BedrockInvokeAnthropic => {
                 anthropic::reply::encode(response, context)
             }
             Self::BedrockConverse => bedrock::reply::encode(response, context),
+            Self::GeminiGenerate | Self::GeminiArray => gemini::reply::encode(response, context),
         }
     }
 
@@ -132,9 +170,16 @@ impl Dialect {
     pub fn stream_decoder(self) -> StreamDecoder {
         match self {
             Self::OpenAiChat => StreamDecoder::OpenAiChat(Box::default()),
+            Self::OpenAiResponses => StreamDecoder::OpenAiResponses(Box::default()),
             Self::AnthropicMessages => StreamDecoder::AnthropicMessages(Box::default()),
             Self::BedrockConverse => StreamDecoder::BedrockConverse(Box::default()),
             Self::BedrockInvokeAnthropic => StreamDecoder::BedrockInvokeAnthropic(Box::default()),
+            Self::GeminiGenerate => {
+                StreamDecoder::Gemini(Box::new(gemini::stream_decode::Decoder::new(Framing::Events)))
+            }
+            Self::GeminiArray => {
+                StreamDecoder::Gemini(Box::new(gemini::stream_decode::Decoder::new(Framing::Array)))
+            }
         }
     }
 
@@ -144,6 +189,9 @@ impl Dialect {
             Self::OpenAiChat => {
                 StreamEncoder::OpenAiChat(Box::new(openai_chat::stream_encode::Encoder::new(context)))
             }
+            Self::OpenAiResponses => StreamEncoder::OpenAiResponses(Box::new(
+                openai_responses::stream_encode::Encoder::new(context),
+            )),
             Self::AnthropicMessages => {
                 let encoder = anthropic::stream_encode::Encoder::new(context, Carrier::Api);
                 StreamEncoder::Anthropic(Box::new(encoder))
@@ -153,6 +201,14 @@ impl Dialect {
                 StreamEncoder::Anthropic(Box::new(encoder))
             }
             Self::BedrockConverse => StreamEncoder::BedrockConverse(Box::default()),
+            Self::GeminiGenerate => {
+                let encoder = gemini::stream_encode::Encoder::new(context, Framing::Events);
+                StreamEncoder::Gemini(Box::new(encoder))
+            }
+            Self::GeminiArray => {
+                let encoder = gemini::stream_encode::Encoder::new(context, Framing::Array);
+                StreamEncoder::Gemini(Box::new(encoder))
+            }
         }
     }
 
@@ -160,10 +216,39 @@ impl Dialect {
     /// [`relay_body`](crate::relay_body) injected into the request.
     pub fn tap(self, hide_usage: bool) -> StreamTap {
         match self {
-            Self::OpenAiChat => StreamTap::OpenAiChat(Box::new(openai_chat::tap::Relay::new(hide_usage))),
+            Self::OpenAiChat => StreamTap::OpenAiChat(Box::new(openai_chat::tap::Tap::new(hide_usage))),
+            Self::OpenAiResponses => StreamTap::OpenAiResponses(Box::new(openai_responses::tap::Tap::new())),
             Self::AnthropicMessages => StreamTap::AnthropicMessages(Box::new(anthropic::tap::Tap::new())),
             // Usage is never injected on these wires.
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => StreamTap::Bedrock(Box::default()),
+            Self::GeminiGenerate => StreamTap::Gemini(Box::new(gemini::tap::Tap::new(Framing::Events))),
+            Self::GeminiArray => StreamTap::Gemini(Box::new(gemini::tap::Tap::new(Framing::Array))),
+        }
+    }
+
+    /// A request that is relayed, without what its vendor would refuse because another vendor made it, and what that is.
+    pub fn relayable(self, body: Bytes) -> (Bytes, Vec<Loss>) {
+        match self {
+            Self::OpenAiResponses => openai_responses::without_others(body),
+            Self::OpenAiChat
+            | Self::AnthropicMessages
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => (body, Vec::new()),
+        }
+    }
+
+    /// What answers repeat of a request, where they do.
+    pub fn echo(self, body: &[u8]) -> Option<Echo> {
+        match self {
+            Self::OpenAiResponses => Some(Echo::of(body)),
+            Self::OpenAiChat
+            | Self::AnthropicMessages
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => None,
         }
     }
 
@@ -172,33 +257,38 @@ impl Dialect {
         let id = request_id.uuid().simple();
         match self {
             Self::OpenAiChat => format!("chatcmpl-{id}"),
+            Self::OpenAiResponses => openai_responses::error::reply_id(request_id),
             Self::AnthropicMessages => format!("msg_{id}"),
             Self::BedrockInvokeAnthropic => format!("msg_bdrk_{id}"),
             Self::BedrockConverse => String::new(),
+            Self::GeminiGenerate | Self::GeminiArray => id.to_string(),
         }
     }
 
     /// The headers of a request that belong to the wire and go on to a vendor that speaks it.
     pub const fn own_headers(self) -> &'static [&'static str] {
         match self {
-            Self::OpenAiChat | Self::BedrockConverse | Self::BedrockInvokeAnthropic => &[],
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::BedrockConverse
+            | Self::GeminiGenerate
+            | Self::GeminiArray => &[],
             Self::AnthropicMessages => &["anthropic-version", "anthropic-beta"],
-        }
-    }
-
-    /// What ends half an event, so that an error can follow as an event of its own. None: nothing does, and a
-    /// stream that broke off inside an event can only be cut.
-    pub const fn event_end(self) -> Option<&'static [u8]> {
-        match self {
-            Self::OpenAiChat | Self::AnthropicMessages => Some(b"\n\n"),
-            Self::BedrockConverse | Self::BedrockInvokeAnthropic => None,
+            Self::BedrockInvokeAnthropic => &[
+                "x-amzn-bedrock-performanceconfig-latency",
+                "x-amzn-bedrock-request-metadata",
+                "x-amzn-bedrock-service-tier",
+            ],
         }
     }
 
     /// The content type of a stream.
     pub const fn stream_type(self) -> &'static str {
         match self {
-            Self::OpenAiChat | Self::AnthropicMessages => "text/event-stream",
+            Self::OpenAiChat | Self::OpenAiResponses | Self::AnthropicMessages | Self::GeminiGenerate => {
+                "text/event-stream"
+            }
+            Self::GeminiArray => "application/json",
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => "application/vnd.amazon.eventstream",
         }
     }
@@ -208,25 +298,54 @@ impl Dialect {
     pub fn usage_of_reply(self, body: &[u8]) -> Result<ReplyFacts, WireError> {
         match self {
             Self::OpenAiChat => openai_chat::facts::of_reply(body),
+            Self::OpenAiResponses => openai_responses::facts::of_reply(body),
             Self::AnthropicMessages => anthropic::facts::of_reply(body),
             Self::BedrockConverse => bedrock::facts::of_reply(body),
             Self::BedrockInvokeAnthropic => bedrock_invoke::facts::of_reply(body),
+            Self::GeminiGenerate | Self::GeminiArray => gemini::facts::of_reply(body),
         }
+    }
+
+    /// What is left of an answer that [`usage_of_reply`](Self::usage_of_reply) does not read: the vendor's figures, if
+    /// they stand in their place, and the text.
+    pub fn remains_of_reply(self, body: &[u8]) -> ReplyFacts {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Remains<'a> {
+            #[serde(borrow, default, alias = "usageMetadata")]
+            usage: Option<&'a RawValue>,
+        }
+        let read = serde_json::from_slice::<Remains<'_>>(body).ok();
+        let usage = read.and_then(|remains| remains.usage).map(RawValue::get);
+        let usage = usage.and_then(|usage| match self {
+            Self::OpenAiChat => openai_chat::usage::decode(usage),
+            Self::OpenAiResponses => openai_responses::usage::figures(usage),
+            Self::AnthropicMessages | Self::BedrockInvokeAnthropic => anthropic::usage::decode(usage),
+            Self::BedrockConverse => bedrock::usage::decode(usage, false),
+            Self::GeminiGenerate | Self::GeminiArray => gemini::usage::decode(usage),
+        });
+        ReplyFacts { usage, content_bytes: generated_bytes(body), ..ReplyFacts::default() }
     }
 
     /// An error as a client of this dialect expects it: the status, and a JSON body.
     pub fn error_body(self, error: &ApiError, request_id: &RequestId) -> (StatusCode, Bytes) {
         match self {
-            Self::OpenAiChat => openai_chat::error::body(error, request_id),
+            Self::OpenAiChat | Self::OpenAiResponses => openai_chat::error::body(error, request_id),
             Self::AnthropicMessages => anthropic::error::body(error, request_id),
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::error::body(error, request_id),
+            Self::GeminiGenerate => gemini::error::body(error, request_id, Framing::Events),
+            Self::GeminiArray => gemini::error::body(error, request_id, Framing::Array),
         }
     }
 
     /// The header in which the dialect's clients read an error's name, where there is one.
     pub fn error_header(self, error: &ApiError) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::OpenAiChat | Self::AnthropicMessages => None,
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::AnthropicMessages
+            | Self::GeminiGenerate
+            | Self::GeminiArray => None,
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => Some(bedrock::error::header(error)),
         }
     }
@@ -234,7 +353,12 @@ impl Dialect {
     /// What the head of a whole answer says of it, besides the body. `elapsed_ms`: how long the vendor took.
     pub fn reply_headers(self, used: &Usage, elapsed_ms: u64) -> HeaderMap {
         match self {
-            Self::OpenAiChat | Self::AnthropicMessages | Self::BedrockConverse => HeaderMap::new(),
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::AnthropicMessages
+            | Self::BedrockConverse
+            | Self::GeminiGenerate
+            | Self::GeminiArray => HeaderMap::new(),
             Self::BedrockInvokeAnthropic => bedrock_invoke::facts::headers(used, elapsed_ms),
         }
     }
@@ -242,29 +366,55 @@ impl Dialect {
     /// A vendor's refusal, read, for clients of another dialect.
     pub fn vendor_fault(self, headers: &HeaderMap, body: &[u8]) -> Option<UpstreamFault> {
         match self {
-            Self::OpenAiChat => openai_chat::facts::fault_of_body(body),
+            Self::OpenAiChat | Self::OpenAiResponses => openai_chat::facts::fault_of_body(body),
             Self::AnthropicMessages => anthropic::facts::fault_of_body(body),
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::error::fault(headers, body),
+            Self::GeminiGenerate | Self::GeminiArray => gemini::facts::fault_of_body(body),
+        }
+    }
+
+    /// A vendor's error that came within an answer of status 200, as the vendor would have sent it in place of one: its
+    /// status, what its head would say besides, and its body.
+    pub fn refusal(self, fault: &UpstreamFault) -> (StatusCode, HeaderMap, Bytes) {
+        let bare = |(status, body)| (status, HeaderMap::new(), body);
+        match self {
+            Self::OpenAiChat | Self::OpenAiResponses => bare(openai_chat::error::refusal(fault)),
+            Self::AnthropicMessages => bare(anthropic::error::refusal(fault)),
+            Self::BedrockConverse | Self::BedrockInvokeAnthropic => {
+                let (status, name, body) = bedrock::error::refusal(fault);
+                let name = name.and_then(|name| HeaderValue::try_from(name).ok());
+                let named = name.map(|name| (HeaderName::from_static(bedrock::error::HEADER), name));
+                (status, named.into_iter().collect(), body)
+            }
+            Self::GeminiGenerate | Self::GeminiArray => bare(gemini::error::refusal(fault)),
         }
     }
 
     /// A comment that keeps a quiet stream open, where the dialect's clients bear one; none where they do not.
     pub const fn keep_alive(self) -> Option<&'static [u8]> {
         match self {
-            Self::OpenAiChat => Some(b": keep-alive\n\n"),
+            Self::OpenAiChat | Self::OpenAiResponses => Some(b": keep-alive\n\n"),
             Self::AnthropicMessages => Some(b"event: ping\ndata: {\"type\":\"ping\"}\n\n"),
-            Self::BedrockConverse | Self::BedrockInvokeAnthropic => None,
+            // The SDK for Python reads every line as JSON.
+            Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => None,
         }
     }
 
     /// A vendor's own refusal of a request that is at fault, as a client of this dialect expects it.
     pub fn vendor_error_body(self, vendor: &[u8], error: &ApiError, request_id: &RequestId) -> Bytes {
         match self {
-            Self::OpenAiChat => openai_chat::error::vendor_body(vendor, error, request_id),
+            Self::OpenAiChat | Self::OpenAiResponses => {
+                openai_chat::error::vendor_body(vendor, error, request_id)
+            }
             Self::AnthropicMessages => anthropic::error::vendor_body(vendor, error, request_id),
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => {
                 bedrock::error::vendor_body(vendor, error, request_id)
             }
+            Self::GeminiGenerate => gemini::error::vendor_body(vendor, error, request_id, Framing::Events),
+            Self::GeminiArray => gemini::error::vendor_body(vendor, error, request_id, Framing::Array),
         }
     }
 
@@ -272,8 +422,11 @@ impl Dialect {
     pub fn error_event(self, error: &ApiError, request_id: &RequestId) -> Bytes {
         match self {
             Self::OpenAiChat => openai_chat::error::event(error, request_id),
+            Self::OpenAiResponses => openai_responses::error::event(error, request_id),
             Self::AnthropicMessages => anthropic::error::event(error, request_id),
             Self::BedrockConverse | Self::BedrockInvokeAnthropic => bedrock::error::event(error, request_id),
+            Self::GeminiGenerate => gemini::error::event(error, request_id, Framing::Events),
+            Self::GeminiArray => gemini::error::event(error, request_id, Framing::Array),
         }
     }
 }
@@ -283,12 +436,16 @@ impl Dialect {
 pub enum StreamDecoder {
     /// OpenAI Chat Completions.
     OpenAiChat(Box<openai_chat::stream_decode::Decoder>),
+    /// OpenAI Responses.
+    OpenAiResponses(Box<openai_responses::stream_decode::Decoder>),
     /// Anthropic Messages.
     AnthropicMessages(Box<anthropic::stream_decode::Decoder>),
     /// Amazon Bedrock's `ConverseStream`.
     BedrockConverse(Box<bedrock::stream_decode::Decoder>),
     /// Amazon Bedrock's `InvokeModelWithResponseStream`.
     BedrockInvokeAnthropic(Box<bedrock_invoke::stream::Decoder>),
+    /// Gemini's `streamGenerateContent`.
+    Gemini(Box<gemini::stream_decode::Decoder>),
 }
 
 impl StreamDecoder {
@@ -296,9 +453,11 @@ impl StreamDecoder {
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         match self {
             Self::OpenAiChat(decoder) => decoder.push(bytes, out),
+            Self::OpenAiResponses(decoder) => decoder.push(bytes, out),
             Self::AnthropicMessages(decoder) => decoder.push(bytes, out),
             Self::BedrockConverse(decoder) => decoder.push(bytes, out),
             Self::BedrockInvokeAnthropic(decoder) => decoder.push(bytes, out),
+            Self::Gemini(decoder) => decoder.push(bytes, out),
         }
     }
 
@@ -306,9 +465,24 @@ impl StreamDecoder {
     pub fn is_done(&self) -> bool {
         match self {
             Self::OpenAiChat(decoder) => decoder.is_done(),
+            Self::OpenAiResponses(decoder) => decoder.is_done(),
             Self::AnthropicMessages(decoder) => decoder.is_done(),
             Self::BedrockConverse(decoder) => decoder.is_done(),
             Self::BedrockInvokeAnthropic(decoder) => decoder.is_done(),
+            Self::Gemini(decoder) => decoder.is_done(),
+        }
+    }
+
+    /// Whether the vendor has said of each answer that was seen why it is over: its figures are then the last ones.
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::OpenAiChat(decoder) => decoder.is_over(),
+            // The last event tells why it is over, and the figures.
+            Self::OpenAiResponses(decoder) => decoder.is_done(),
+            Self::AnthropicMessages(decoder) => decoder.is_over(),
+            Self::BedrockConverse(decoder) => decoder.is_over(),
+            Self::BedrockInvokeAnthropic(decoder) => decoder.is_over(),
+            Self::Gemini(decoder) => decoder.is_over(),
         }
     }
 
@@ -317,9 +491,11 @@ impl StreamDecoder {
     pub fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         match self {
             Self::OpenAiChat(decoder) => decoder.finish(out),
+            Self::OpenAiResponses(decoder) => decoder.finish(out),
             Self::AnthropicMessages(decoder) => decoder.finish(out),
             Self::BedrockConverse(decoder) => decoder.finish(out),
             Self::BedrockInvokeAnthropic(decoder) => decoder.finish(out),
+            Self::Gemini(decoder) => decoder.finish(out),
         }
     }
 }
@@ -329,10 +505,14 @@ impl StreamDecoder {
 pub enum StreamEncoder {
     /// OpenAI Chat Completions.
     OpenAiChat(Box<openai_chat::stream_encode::Encoder>),
+    /// OpenAI Responses.
+    OpenAiResponses(Box<openai_responses::stream_encode::Encoder>),
     /// Anthropic's events, as its API or Bedrock carries them.
     Anthropic(Box<anthropic::stream_encode::Encoder>),
     /// Amazon Bedrock's `ConverseStream`.
     BedrockConverse(Box<bedrock::stream_encode::Encoder>),
+    /// Gemini's `streamGenerateContent`, in events or as an array.
+    Gemini(Box<gemini::stream_encode::Encoder>),
 }
 
 impl StreamEncoder {
@@ -340,8 +520,10 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &StreamEvent, out: &mut BytesMut) {
         match self {
             Self::OpenAiChat(encoder) => encoder.push(event, out),
+            Self::OpenAiResponses(encoder) => encoder.push(event, out),
             Self::Anthropic(encoder) => encoder.push(event, out),
             Self::BedrockConverse(encoder) => encoder.push(event, out),
+            Self::Gemini(encoder) => encoder.push(event, out),
         }
     }
 
@@ -349,7 +531,7 @@ impl StreamEncoder {
     pub fn began(&mut self, elapsed_ms: u64) {
         match self {
             Self::Anthropic(encoder) => encoder.began(elapsed_ms),
-            Self::OpenAiChat(_) | Self::BedrockConverse(_) => {}
+            Self::OpenAiChat(_) | Self::OpenAiResponses(_) | Self::BedrockConverse(_) | Self::Gemini(_) => {}
         }
     }
 
@@ -357,8 +539,10 @@ impl StreamEncoder {
     pub fn finish(&mut self, elapsed_ms: u64, out: &mut BytesMut) {
         match self {
             Self::OpenAiChat(encoder) => encoder.finish(out),
+            Self::OpenAiResponses(encoder) => encoder.finish(elapsed_ms, out),
             Self::Anthropic(encoder) => encoder.finish(elapsed_ms, out),
             Self::BedrockConverse(encoder) => encoder.finish(elapsed_ms, out),
+            Self::Gemini(encoder) => encoder.finish(out),
         }
     }
 }

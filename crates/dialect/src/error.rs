@@ -1,8 +1,6 @@
-//! What can be wrong with a vendor's reply, and what a target cannot express.
+//! What can be wrong with a vendor's reply.
 
 use std::fmt;
-
-use steelyard_core::{ApiError, ErrorCode};
 
 use crate::json::Fault;
 
@@ -53,80 +51,16 @@ impl UpstreamFault {
             || said("input is too long")
             || said("maximum context length")
             || said("context window")
+            || said("exceeds the maximum number of tokens")
     }
 }
 
 impl fmt::Display for UpstreamFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        // AWS's errors may have a name alone.
+        let name = || self.kind.as_deref().or(self.code.as_deref());
+        f.write_str(
+            Some(self.message.as_str()).filter(|text| !text.is_empty()).or_else(name).unwrap_or_default(),
+        )
     }
-}
-
-/// A request field that the target cannot express.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loss {
-    /// The field, as a path in the canonical request (`messages[2].content[0]`).
-    pub field: String,
-    /// How bad that is.
-    pub kind: LossKind,
-    /// What became of it.
-    pub why: &'static str,
-}
-
-/// How bad a loss is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LossKind {
-    /// It only tuned the answer and is left out.
-    Dropped,
-    /// It is reached by other means, nearly.
-    Emulated,
-    /// Without it the call would mean something else, so it is not made.
-    Refused,
-}
-
-impl Loss {
-    /// A field that only tunes and is left out.
-    pub fn dropped(field: impl Into<String>, why: &'static str) -> Self {
-        Self { field: field.into(), kind: LossKind::Dropped, why }
-    }
-
-    /// A request's member that only another wire has. A guardrail that silently did not run would be a lie.
-    pub(crate) fn foreign(name: &str) -> Self {
-        match name {
-            "guardrailConfig" => Self::refused(
-                name,
-                "AWS keeps the guardrail, and it would not run before another vendor's model",
-            ),
-            name => Self::dropped(name, "another wire's own field"),
-        }
-    }
-
-    /// A field that is reached by other means.
-    pub fn emulated(field: impl Into<String>, why: &'static str) -> Self {
-        Self { field: field.into(), kind: LossKind::Emulated, why }
-    }
-
-    /// A field without which the call must not be made.
-    pub fn refused(field: impl Into<String>, why: &'static str) -> Self {
-        Self { field: field.into(), kind: LossKind::Refused, why }
-    }
-}
-
-/// Whether a call is made in spite of what its target cannot express: the names of what is lost, or the refusal. A
-/// `strict` call is made only if nothing is lost.
-pub fn accept(losses: &[Loss], strict: bool) -> Result<Vec<String>, ApiError> {
-    let fatal: Vec<&Loss> = losses.iter().filter(|loss| strict || loss.kind == LossKind::Refused).collect();
-    let Some(first) = fatal.first() else {
-        let mut names: Vec<String> = losses.iter().map(|loss| loss.field.clone()).collect();
-        names.dedup();
-        return Ok(names);
-    };
-    let said: Vec<String> = fatal.iter().map(|loss| format!("`{}` ({})", loss.field, loss.why)).collect();
-    let remedy = if first.kind == LossKind::Refused {
-        "leave it out, or call a model whose wire has it"
-    } else {
-        "the call is strict: leave it out, or allow losses"
-    };
-    let text = format!("the target cannot express {}: {remedy}", said.join(", "));
-    Err(ApiError::new(ErrorCode::Loss, text).with_param(first.field.clone()))
 }

@@ -94,7 +94,7 @@ pub enum StreamEvent {
         /// Whether its input is free text.
         custom: bool,
     },
-    /// More of a tool call's input.
+    /// More of a tool call's input. An input of JSON is never nothing: that of a call without arguments is `{}`.
     ToolCallArguments {
         /// The answer's number.
         choice: u32,
@@ -126,6 +126,8 @@ pub enum StreamEvent {
     },
     /// The tier that serves it, told later than at the start; it replaces what was told before.
     ServiceTier(String),
+    /// Where it is served, if the vendor says so and its prices differ by that.
+    Geo(String),
     /// What the whole call has used so far.
     Usage(Usage),
 }

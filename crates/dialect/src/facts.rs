@@ -2,11 +2,17 @@
 
 use steelyard_core::Usage;
 
+use crate::chat::FinishReason;
+use crate::error::UpstreamFault;
+use crate::openai_chat::facts::text_bytes;
+
 /// Facts of a whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReplyFacts {
     /// The vendor's figures; none if it gave none that can be read.
     pub usage: Option<Usage>,
+    /// The vendor's id of the answer.
+    pub id: Option<String>,
     /// The model that the vendor says answered.
     pub model: Option<String>,
     /// The service tier that the vendor says it used.
@@ -15,6 +21,8 @@ pub struct ReplyFacts {
     pub geo: Option<String>,
     /// Bytes of generated text, for [`count_tokens`] when there is no usage.
     pub content_bytes: u64,
+    /// Why it ended, for each choice.
+    pub finish: Vec<FinishReason>,
 }
 
 /// Facts of a stream so far.
@@ -22,26 +30,42 @@ pub struct ReplyFacts {
 pub struct StreamFacts {
     /// The vendor's last figures. Cumulative figures are not added up.
     pub usage: Option<Usage>,
-    /// The figures are those of the beginning: the prompt is counted, the answer is not yet.
-    pub usage_is_early: bool,
+    /// How many of `content_events` had come when the last figures did.
+    pub told_events: u64,
+    /// An event was seen that is more than a sign of life, and no error.
+    pub begun: bool,
     /// The terminal event was seen.
     pub terminated: bool,
     /// At least one choice was seen, and each that was seen has a finish reason.
     pub finished: bool,
-    /// An error event passed; its text.
-    pub upstream_error: Option<String>,
+    /// An error event passed.
+    pub upstream_error: Option<UpstreamFault>,
     /// Bytes of generated text: answer, reasoning, refusal, tool names and arguments.
     pub content_bytes: u64,
     /// Events that carried generated text.
     pub content_events: u64,
+    /// Why it ended, for each choice in the order in which they did.
+    pub finish: Vec<FinishReason>,
+    /// The vendor's id of the answer.
+    pub id: Option<String>,
     /// The model that the vendor says answers.
     pub model: Option<String>,
     /// The service tier that the vendor says it uses.
     pub service_tier: Option<String>,
     /// Where the vendor says it is served, if its prices differ by that.
     pub geo: Option<String>,
-    /// Events that could not be read and were passed on as they were.
+    /// Events that are JSON of another shape and were passed on as they were.
     pub unreadable_events: u64,
+}
+
+impl StreamFacts {
+    /// The vendor's figures. None leaves those of before.
+    pub(crate) fn tell(&mut self, usage: Option<Usage>) {
+        if usage.is_some() {
+            self.usage = usage;
+            self.told_events = self.content_events;
+        }
+    }
 }
 
 /// Output tokens of an answer whose vendor reported none, or that broke off.
@@ -50,6 +74,12 @@ pub struct StreamFacts {
 /// one token for every four bytes of UTF-8, rounded up. A whole answer counts as no events.
 pub fn count_tokens(content_bytes: u64, content_events: u64) -> u64 {
     content_bytes.div_ceil(4).max(content_events)
+}
+
+/// Bytes of generated text in an answer that cannot be read, as far as it can be told from what stands around it: the
+/// strings under the names that the wires have for a model's own words. A web page has none.
+pub(crate) fn generated_bytes(body: &[u8]) -> u64 {
+    if body.trim_ascii_start().starts_with(b"{") { text_bytes(body).0 } else { 0 }
 }
 
 #[cfg(test)]

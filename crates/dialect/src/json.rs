@@ -3,17 +3,19 @@
 //! Values that Steelyard only carries ([`Json`]) keep their bytes, because the order of a schema's properties
 //! is part of its meaning. Skipping a value needs no stack, however deep it is.
 
+mod mapped;
 mod write;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use steelyard_core::{ApiError, ErrorCode};
 
+pub(crate) use mapped::Mapped;
 pub(crate) use write::Object;
 
 /// A JSON value that is carried as it was written, without the white space between its tokens, so that it fits
@@ -34,6 +36,11 @@ impl Json {
                 Self(RawValue::from_string(text).expect("JSON without its white space is JSON"))
             }
         }
+    }
+
+    /// Whether it is an array or an object of nothing.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.get(), "[]" | "{}")
     }
 
     /// The text of the value.
@@ -139,12 +146,16 @@ impl Fault {
 
     /// A value of another type than the field takes.
     pub(crate) fn mistyped(at: &At<'_>, expected: &str, raw: &RawValue) -> Self {
+        let strings = raw.get().starts_with('"') || expected.contains("strings");
+        if let Some((escape, place)) = half_surrogate(raw.get()).filter(|_| strings) {
+            let text = format!(
+                "`{at}` holds half of a surrogate pair, which is no Unicode text: {escape} at byte {place} of the value"
+            );
+            return Self::invalid(at, text);
+        }
         let text = match (raw.get().as_bytes().first(), kind_of(raw)) {
             (Some(b'-' | b'0'..=b'9'), _) => {
                 format!("`{at}` must be {expected}, not {}", raw.get().chars().take(40).collect::<String>())
-            }
-            (Some(b'"'), _) if expected == "a string" => {
-                format!("`{at}` holds an escape that is no character")
             }
             (_, kind) => format!("`{at}` must be {expected}, not {kind}"),
         };
@@ -208,6 +219,17 @@ pub(crate) fn utf8(body: &[u8]) -> Result<&str, Fault> {
     })
 }
 
+/// Whether `text` is one JSON value and nothing else. Values are not looked at: an escape that is half a character passes,
+/// as it does with most readers.
+pub(crate) fn one_value(text: &str) -> Result<(), Fault> {
+    let read = serde_json::from_str::<IgnoredAny>(text);
+    read.map(|_| ()).map_err(|error| Fault {
+        code: ErrorCode::MalformedJson,
+        at: String::new(),
+        text: format!("it is not valid JSON: {error}"),
+    })
+}
+
 pub(crate) fn kind_of(raw: &RawValue) -> &'static str {
     match raw.get().as_bytes().first() {
         Some(b'"') => "a string",
@@ -217,6 +239,43 @@ pub(crate) fn kind_of(raw: &RawValue) -> &'static str {
         Some(b'n') => "null",
         _ => "a number",
     }
+}
+
+/// Reads a list; null is an empty one, and nulls in it are left out. For members that may be absent.
+pub(crate) fn without_nulls<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let list = Option::<Vec<Option<T>>>::deserialize(deserializer)?;
+    Ok(list.unwrap_or_default().into_iter().flatten().collect())
+}
+
+/// Reads a value; null is the same as absent.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The first escape that is half of a pair, and where it stands. JSON's grammar allows it, Unicode does not.
+fn half_surrogate(text: &str) -> Option<(&str, usize)> {
+    let unit = |at: usize| {
+        let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(escape, 16).ok()
+    };
+    let mut at = 0;
+    while let Some(next) = text.get(at..)?.find('\\') {
+        at += next;
+        at += match (unit(at), unit(at + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => return Some((&text[at..at + 6], at)),
+            _ => 2,
+        };
+    }
+    None
 }
 
 /// The span of a value inside the text it was borrowed from.
@@ -308,6 +367,11 @@ impl<'a, 'p> Fields<'a, 'p> {
             return Err(Fault::mistyped(at, "an object", raw));
         }
         Self::of_text(raw.get(), at)
+    }
+
+    /// Whether there is a member by that name which nobody took, null or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.members.contains_key(name)
     }
 
     /// The member by that name. Null is the same as absent.
@@ -426,6 +490,15 @@ mod tests {
         assert_eq!(json, serde_json::from_str(json.get()).unwrap());
         assert_eq!(compact("17"), Cow::Borrowed("17"));
         assert!(Json::parse("{} {}").is_err());
+    }
+
+    #[test]
+    fn half_a_pair_is_found_and_a_whole_one_is_not() {
+        assert_eq!(half_surrogate(r#""a\ud83d\ude00\\ud800""#), None, "a pair, and a backslash");
+        assert_eq!(half_surrogate(r#""a\ud800b""#), Some((r"\ud800", 2)));
+        assert_eq!(half_surrogate(r#"["x","\ude00\ud83d"]"#), Some((r"\ude00", 6)));
+        assert_eq!(half_surrogate(r#""\uD83Dü\""#), Some((r"\uD83D", 1)));
+        assert_eq!(half_surrogate("ü\\"), None);
     }
 
     #[test]

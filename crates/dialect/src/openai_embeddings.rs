@@ -8,13 +8,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use steelyard_core::{ApiError, Usage, UsageClass};
 
 use crate::chat::Extra;
 use crate::error::WireError;
 use crate::facts::ReplyFacts;
-use crate::json::{At, Fault, Fields, Object, elements, string, utf8};
+use crate::json::{At, Fault, Fields, Mapped, Object, elements, string, utf8};
 use crate::openai_chat::facts::fault;
 use crate::openai_chat::usage;
 use crate::peek::{InputBound, ModelAt, given, model, top_level};
@@ -91,8 +92,8 @@ pub fn peek_embeddings(body: &[u8]) -> Result<EmbeddingsPeek<'_>, ApiError> {
 pub fn embeddings_usage(body: &[u8]) -> Result<ReplyFacts, WireError> {
     #[derive(Deserialize)]
     struct Sighting<'a> {
-        #[serde(borrow, default)]
-        data: Option<&'a RawValue>,
+        #[serde(default)]
+        data: Option<Vec<Mapped<IgnoredAny>>>,
         #[serde(borrow, default)]
         model: Option<&'a RawValue>,
         #[serde(borrow, default)]
@@ -100,16 +101,16 @@ pub fn embeddings_usage(body: &[u8]) -> Result<ReplyFacts, WireError> {
         #[serde(borrow, default)]
         error: Option<&'a RawValue>,
     }
-    let sighting: Sighting<'_> = serde_json::from_str(utf8(body)?)
+    let Mapped(sighting) = serde_json::from_str::<Mapped<Sighting<'_>>>(utf8(body)?)
         .map_err(|error| Fault::invalid(&At::Root, format!("not a list of embeddings: {error}")))?;
     if let Some(fault) = sighting.error.and_then(fault) {
         return Err(WireError::Upstream(fault));
     }
-    if !sighting.data.is_some_and(|data| data.get().starts_with('[')) {
+    if sighting.data.is_none() {
         return Err(Fault::missing(&At::Root.field("data")).into());
     }
     Ok(ReplyFacts {
-        usage: sighting.usage.and_then(|raw| usage::decode(raw.get())),
+        usage: sighting.usage.and_then(|raw| usage::decode_of_prompt(raw.get())),
         model: sighting.model.and_then(string).map(Cow::into_owned),
         ..ReplyFacts::default()
     })

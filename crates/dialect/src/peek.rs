@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use http::HeaderMap;
 use serde_json::value::RawValue;
 
 use crate::json::{At, Fault, members, string, utf8};
@@ -55,6 +56,8 @@ pub struct Outside<'a> {
     pub stream: bool,
     /// The version of the wire, where a header names it (`anthropic-version`).
     pub version: Option<&'a str>,
+    /// The headers that belong to the wire ([`Dialect::own_headers`](crate::Dialect::own_headers)).
+    pub headers: Option<&'a HeaderMap>,
 }
 
 /// Where a request names its model.

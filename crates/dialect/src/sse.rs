@@ -7,6 +7,10 @@
 //! line is unfinished; OpenAI-like vendors sometimes close right after their last line, so [`Scanner::finish`]
 //! offers it.
 
+pub(crate) mod closed;
+mod passing;
+pub(crate) mod relay;
+
 use std::borrow::Cow;
 
 use crate::error::WireError;
@@ -73,11 +77,19 @@ impl Scanner {
         Ok(())
     }
 
-    /// The stream is over: offers an event that no blank line ended.
+    /// The stream is over: offers an event that no blank line ended. [`WireError::Cut`] if there is only the beginning
+    /// of one.
     pub fn finish(&mut self, each: impl FnOnce(Event<'_>) -> Result<(), WireError>) -> Result<(), WireError> {
         let block = std::mem::take(&mut self.carry);
-        Event::read(&block).map_or(Ok(()), each)
+        unfinished(&block)?.map_or(Ok(()), each)
     }
+}
+
+/// The event that a stream left unfinished when it closed. None: only comments. [`WireError::Cut`]: only its beginning.
+pub(crate) fn unfinished(block: &[u8]) -> Result<Option<Event<'_>>, WireError> {
+    let event = Event::read(block);
+    let silent = || lines(block).all(|line| line.is_empty() || line.starts_with(b":"));
+    if event.is_some() || silent() { Ok(event) } else { Err(WireError::Cut) }
 }
 
 impl<'a> Event<'a> {
@@ -221,6 +233,11 @@ mod tests {
     fn an_event_that_no_blank_line_ended_is_offered_at_the_end() {
         assert_eq!(data("data: a\n\ndata: b"), ["a", "b"]);
         assert_eq!(data("data: a\n\n: b"), ["a"]);
+        for half in ["da", "dat: a", "event: x\n", ": b\nid: 7"] {
+            let mut scanner = Scanner::default();
+            scanner.push(half.as_bytes(), |_| Ok(())).unwrap();
+            assert!(matches!(scanner.finish(|_| Ok(())), Err(WireError::Cut)), "{half:?}");
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 
-use crate::error::WireError;
+use crate::error::{UpstreamFault, WireError};
 use crate::facts::StreamFacts;
-use crate::{anthropic, bedrock, openai_chat};
+use crate::{anthropic, bedrock, gemini, openai_chat, openai_responses};
 
 /// How a relayed stream ended when its upstream closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +22,15 @@ pub enum TapEnd {
 #[derive(Debug)]
 pub enum StreamTap {
     /// OpenAI Chat Completions.
-    OpenAiChat(Box<openai_chat::tap::Relay>),
+    OpenAiChat(Box<openai_chat::tap::Tap>),
+    /// OpenAI Responses.
+    OpenAiResponses(Box<openai_responses::tap::Tap>),
     /// Anthropic Messages.
     AnthropicMessages(Box<anthropic::tap::Tap>),
     /// Amazon Bedrock's `ConverseStream` and `InvokeModelWithResponseStream`.
     Bedrock(Box<bedrock::tap::Tap>),
+    /// Gemini's `streamGenerateContent`.
+    Gemini(Box<gemini::tap::Tap>),
 }
 
 impl StreamTap {
@@ -34,12 +38,15 @@ impl StreamTap {
     /// and these bytes are its terminal part.
     ///
     /// # Errors
-    /// [`WireError::TooLong`] if the vendor goes on and on after its end; whatever else makes the stream unusable.
+    /// [`WireError::Garbage`] at an event that is no object of JSON or no UTF-8, which is not passed on, nor is anything behind it;
+    /// [`WireError::Cut`] at a terminal event that ends nothing; [`WireError::TooLong`] at one without end, or if the vendor goes on and on after its own end.
     pub fn push(&mut self, frame: Bytes, out: &mut Vec<Bytes>) -> Result<Option<Bytes>, WireError> {
         match self {
             Self::OpenAiChat(tap) => tap.push(frame, out),
+            Self::OpenAiResponses(tap) => tap.push(frame, out),
             Self::AnthropicMessages(tap) => tap.push(frame, out),
             Self::Bedrock(tap) => tap.push(&frame, out),
+            Self::Gemini(tap) => tap.push(frame, out),
         }
     }
 
@@ -47,8 +54,10 @@ impl StreamTap {
     pub fn unfinished_terminal(&mut self) -> Option<Bytes> {
         match self {
             Self::OpenAiChat(tap) => tap.unfinished_terminal(),
+            Self::OpenAiResponses(tap) => tap.unfinished_terminal(),
             Self::AnthropicMessages(tap) => tap.unfinished_terminal(),
             Self::Bedrock(tap) => tap.unfinished_terminal(),
+            Self::Gemini(tap) => tap.unfinished_terminal(),
         }
     }
 
@@ -56,8 +65,10 @@ impl StreamTap {
     pub fn finish(&mut self, out: &mut Vec<Bytes>) -> TapEnd {
         match self {
             Self::OpenAiChat(tap) => tap.finish(out),
+            Self::OpenAiResponses(tap) => tap.finish(out),
             Self::AnthropicMessages(tap) => tap.finish(out),
             Self::Bedrock(tap) => tap.finish(out),
+            Self::Gemini(tap) => tap.finish(out),
         }
     }
 
@@ -65,18 +76,32 @@ impl StreamTap {
     pub fn facts(&self) -> StreamFacts {
         match self {
             Self::OpenAiChat(tap) => tap.facts(),
+            Self::OpenAiResponses(tap) => tap.facts(),
             Self::AnthropicMessages(tap) => tap.facts(),
             Self::Bedrock(tap) => tap.facts(),
+            Self::Gemini(tap) => tap.facts(),
         }
     }
 
-    /// Whether the client has half an event. A frame of our own must then first end it, where the wire allows that.
-    pub fn mid_event(&self) -> bool {
+    /// Whether an event has come that is more than a sign of life, and no error.
+    pub fn begun(&self) -> bool {
         match self {
-            Self::OpenAiChat(tap) => tap.mid_event(),
-            Self::AnthropicMessages(tap) => tap.mid_event(),
-            // Only whole frames are passed.
-            Self::Bedrock(_) => false,
+            Self::OpenAiChat(tap) => tap.begun(),
+            Self::OpenAiResponses(tap) => tap.begun(),
+            Self::AnthropicMessages(tap) => tap.begun(),
+            Self::Bedrock(tap) => tap.begun(),
+            Self::Gemini(tap) => tap.begun(),
+        }
+    }
+
+    /// The vendor's own error, if one has come. It has been passed on, and nothing of worth follows it.
+    pub fn fault(&self) -> Option<&UpstreamFault> {
+        match self {
+            Self::OpenAiChat(tap) => tap.fault(),
+            Self::OpenAiResponses(tap) => tap.fault(),
+            Self::AnthropicMessages(tap) => tap.fault(),
+            Self::Bedrock(tap) => tap.fault(),
+            Self::Gemini(tap) => tap.fault(),
         }
     }
 }

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use http::Request;
 use steelyard_core::port::{BoxFuture, Ledger, LedgerError, Slot};
 use steelyard_core::record::{Attempt, AttemptStatus, Basis, Entry, Intent, Outcome};
 use steelyard_core::{Clock, Money, Usage, UsageClass};
-use steelyard_dialect::count_tokens;
+use steelyard_dialect::chat::FinishReason;
+use steelyard_dialect::{ReplyFacts, StreamFacts, count_tokens};
 
 use crate::offer::Offer;
 use crate::plan::Plan;
@@ -20,18 +22,77 @@ use crate::trace::CallTrace;
 pub(crate) struct Passed {
     /// The vendor's own figures.
     pub(crate) usage: Option<Usage>,
-    /// The figures are those of the beginning: the prompt is counted, the answer is not yet.
-    pub(crate) usage_is_early: bool,
+    /// The answer went on behind the figures.
+    pub(crate) outran: bool,
+    /// The answer did not come to its end, nor told why it ended.
+    pub(crate) broke_off: bool,
     /// The service tier the vendor says it used.
     pub(crate) tier: Option<String>,
     /// Where the vendor says it was served.
     pub(crate) geo: Option<String>,
+    /// The vendor's id of the answer.
+    pub(crate) id: Option<String>,
+    /// Why it ended, for each choice.
+    pub(crate) finish: Vec<FinishReason>,
     /// The model the vendor says answered.
     pub(crate) model: Option<String>,
     /// Bytes of generated content that passed.
     pub(crate) content_bytes: u64,
     /// Pieces of generated content that passed.
     pub(crate) content_events: u64,
+}
+
+impl From<ReplyFacts> for Passed {
+    fn from(facts: ReplyFacts) -> Self {
+        Self {
+            usage: facts.usage,
+            tier: facts.service_tier,
+            geo: facts.geo,
+            id: facts.id,
+            finish: facts.finish,
+            model: facts.model,
+            content_bytes: facts.content_bytes,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<StreamFacts> for Passed {
+    fn from(facts: StreamFacts) -> Self {
+        Self {
+            usage: facts.usage,
+            outran: facts.told_events < facts.content_events,
+            broke_off: !(facts.finished || facts.terminated),
+            tier: facts.service_tier,
+            geo: facts.geo,
+            id: facts.id,
+            finish: facts.finish,
+            model: facts.model,
+            content_bytes: facts.content_bytes,
+            content_events: facts.content_events,
+        }
+    }
+}
+
+impl Passed {
+    /// What is charged, and told to a client whose wire is not the vendor's. Where the vendor reported nothing, the rule
+    /// is [`count_tokens`]'s for the answer, and the plan's count of the prompt. Figures that cannot count all of the answer
+    /// stand for the prompt; of the answer the larger count holds, for they may know of reasoning that nobody saw.
+    pub(crate) fn figures(&self, counted_prompt: u64) -> (Usage, Basis) {
+        let output = count_tokens(self.content_bytes, self.content_events);
+        let Some(mut usage) = self.usage else {
+            let counted = [(UsageClass::Input, counted_prompt), (UsageClass::Output, output)];
+            return (counted.into_iter().collect(), Basis::Counted);
+        };
+        let told = [UsageClass::Output, UsageClass::Reasoning, UsageClass::AudioOut, UsageClass::ImageOut]
+            .into_iter()
+            .fold(0_u64, |sum, class| sum.saturating_add(usage[class]));
+        if self.broke_off || (told < output && (self.outran || told == 0)) {
+            usage[UsageClass::Output] = usage[UsageClass::Output].saturating_add(output.saturating_sub(told));
+            return (usage, Basis::Counted);
+        }
+        (usage, Basis::Reported)
+    }
 }
 
 /// An open account.
@@ -45,8 +106,8 @@ struct Open {
     intent: Intent,
     offer: Arc<Offer>,
     losses: Vec<String>,
-    request_bytes: u64,
-    /// Whether the last attempt may have been sent: its intent is durable.
+    counted_prompt: u64,
+    /// Whether the last attempt's request was handed to the HTTP client, so that it may have been sent.
     sent: bool,
     clock: Clock,
     trace: CallTrace,
@@ -69,8 +130,8 @@ impl Account {
                 intent,
                 offer: Arc::clone(offer),
                 losses: Vec::new(),
-                request_bytes: plan.body.len() as u64,
-                sent: true,
+                counted_prompt: plan.counted_prompt,
+                sent: false,
                 clock: clock.clone(),
                 trace: CallTrace::default(),
             }),
@@ -85,9 +146,11 @@ impl Account {
         }
     }
 
-    /// The trace of the call.
-    pub(crate) fn trace(&mut self) -> &mut CallTrace {
-        &mut self.open.as_mut().expect("an account is used until it is settled").trace
+    /// The request of the attempt in flight is handed to the HTTP client.
+    pub(crate) fn sending<B>(&mut self, request: &mut Request<B>) {
+        let open = self.open.as_mut().expect("an account is used until it is settled");
+        open.sent = true;
+        open.trace.sending(request);
     }
 
     /// Makes a further attempt durable; the one before is over.
@@ -99,7 +162,6 @@ impl Account {
         match extended {
             Ok(()) => {
                 open.offer = Arc::clone(offer);
-                open.sent = true;
                 open.trace_attempt();
             }
             Err(_) => {
@@ -140,6 +202,14 @@ impl Account {
         }
     }
 
+    /// Ends the attempt in flight before anything of an answer came, on our side: the vendor may have the work, if it has
+    /// the request.
+    pub(crate) fn attempt_left(&mut self, status: AttemptStatus) {
+        if let Some(open) = &mut self.open {
+            open.left(status);
+        }
+    }
+
     /// Settles. The record is handed over before this returns; the future says when it is durable. With what the
     /// whole call cost.
     pub(crate) fn settle(
@@ -151,10 +221,20 @@ impl Account {
     }
 
     /// Settles because the client left, with what passed until then.
-    pub(crate) fn abandon(mut self, passed: &Passed) {
+    pub(crate) fn abandon(self, passed: &Passed) {
+        self.leave(AttemptStatus::ClientGone, Outcome::ClientGone, passed);
+    }
+
+    /// Settles because the server shuts down, with what passed until then.
+    pub(crate) fn cut(self, passed: &Passed) {
+        self.leave(AttemptStatus::Cut, Outcome::Shutdown, passed);
+    }
+
+    /// Settles while nobody waits for it.
+    fn leave(mut self, status: AttemptStatus, outcome: Outcome, passed: &Passed) {
         if let Some(mut open) = self.open.take() {
-            open.charge(AttemptStatus::ClientGone, passed);
-            drop(open.settle(Outcome::ClientGone));
+            open.charge(status, passed);
+            drop(open.settle(outcome));
         }
     }
 }
@@ -162,10 +242,8 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let Some(mut open) = self.open.take() else { return };
-        match open.intent.attempts.last_mut().filter(|attempt| attempt.status == AttemptStatus::Open) {
-            Some(_) if open.sent => open.charge(AttemptStatus::ClientGone, &Passed::default()),
-            Some(unsent) => unsent.settle_free(open.clock.now(), AttemptStatus::ClientGone),
-            None => {}
+        if open.intent.attempts.last().is_some_and(|attempt| attempt.status == AttemptStatus::Open) {
+            open.left(AttemptStatus::ClientGone);
         }
         drop(open.settle(Outcome::ClientGone));
     }
@@ -178,24 +256,22 @@ impl Open {
         }
     }
 
+    fn left(&mut self, status: AttemptStatus) {
+        if self.sent {
+            self.charge(status, &Passed::default());
+        } else if let Some(unsent) = self.intent.attempts.last_mut() {
+            unsent.settle_free(self.clock.now(), status);
+        }
+    }
+
     fn charge(&mut self, status: AttemptStatus, passed: &Passed) {
         let now = self.clock.now();
-        self.trace.answered_by(passed.model.as_deref());
+        self.trace.answered(passed);
         let Some(attempt) = self.intent.attempts.last_mut() else { return };
         attempt.ended = Some(now);
         attempt.status = status;
-        (attempt.usage, attempt.basis) = match passed.usage {
-            Some(usage) if !passed.usage_is_early => (usage, Some(Basis::Reported)),
-            // The vendor has counted the prompt; what came of the answer is counted here.
-            Some(mut usage) => {
-                let output = count_tokens(passed.content_bytes, passed.content_events);
-                let told = usage[UsageClass::Output].saturating_add(usage[UsageClass::Reasoning]);
-                usage[UsageClass::Output] =
-                    usage[UsageClass::Output].saturating_add(output.saturating_sub(told));
-                (usage, Some(Basis::Counted))
-            }
-            None => (counted(self.request_bytes, passed), Some(Basis::Counted)),
-        };
+        let (usage, basis) = passed.figures(self.counted_prompt);
+        (attempt.usage, attempt.basis) = (usage, Some(basis));
         // `default` and `auto` are the vendor's words for what the ledger calls `standard`.
         if let Some(tier) = passed.tier.as_deref().filter(|tier| !matches!(*tier, "default" | "auto")) {
             attempt.tier = tier.into();
@@ -209,7 +285,7 @@ impl Open {
         attempt.amount = charge.amount;
         attempt.flags.extend(charge.flags.iter().map(ToString::to_string));
         if let (Some(amount), Some(hold)) = (attempt.amount, attempt.hold)
-            && amount > hold
+            && amount > hold.amount()
         {
             attempt.flags.push("overrun".to_owned());
         }
@@ -221,13 +297,6 @@ impl Open {
         self.trace.finish(&entry);
         (entry.amount(), self.slot.settle(entry))
     }
-}
-
-/// What is charged when the vendor reported nothing: the rule is [`count_tokens`]'s for the answer, and a token for
-/// each four bytes of the request.
-fn counted(request_bytes: u64, passed: &Passed) -> Usage {
-    let output = count_tokens(passed.content_bytes, passed.content_events);
-    [(UsageClass::Input, count_tokens(request_bytes, 0)), (UsageClass::Output, output)].into_iter().collect()
 }
 
 fn count_metrics(entry: &Entry) {

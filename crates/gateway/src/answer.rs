@@ -1,67 +1,139 @@
 //! A vendor's whole answer, and what of its head is kept.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::HeaderName;
-use http_body_util::BodyExt;
+use http_body::Body;
 use hyper::body::Incoming;
 use steelyard_core::ErrorCode;
+use steelyard_dialect::Dialect;
 
-use crate::account::Passed;
+use crate::attempt::made_out;
 use crate::miss::Miss;
 use crate::spec::TimeoutSpec;
 
+/// From here on an answer is large.
+const LARGE: usize = 1 << 20;
+/// Room for so much is made at once.
+const MOST_AT_ONCE: usize = 1 << 30;
+
+/// An answer that comes in pieces. Most come in one, which then is not copied.
+#[derive(Default)]
+struct Pieces {
+    only: Bytes,
+    all: BytesMut,
+}
+
+impl Pieces {
+    /// Adds a piece of an answer that has at most `limit` bytes.
+    fn push(&mut self, piece: Bytes, limit: usize) {
+        if self.so_far().is_empty() {
+            self.only = piece;
+            return;
+        }
+        let only = std::mem::take(&mut self.only);
+        let length = self.so_far().len() + only.len() + piece.len();
+        if length > LARGE && length > self.all.capacity() {
+            // Room for all of it at once, which is memory only as far as it is written to: a buffer that is copied as it
+            // grows would leave behind as much as it holds.
+            self.all.reserve(limit.clamp(length, MOST_AT_ONCE.max(length)) - self.all.len());
+        }
+        self.all.extend_from_slice(&only);
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn so_far(&self) -> &[u8] {
+        if self.all.is_empty() { &self.only } else { &self.all }
+    }
+
+    /// The answer without a byte order mark, which is no part of JSON.
+    fn whole(self) -> Bytes {
+        let whole = if self.all.is_empty() { self.only } else { self.all.freeze() };
+        if whole.starts_with(b"\xEF\xBB\xBF") { whole.slice(3..) } else { whole }
+    }
+}
+
 /// Collects an answer under a limit of size and the channel's limits of time.
 pub(crate) async fn collect(
-    mut body: Incoming,
+    mut body: Upstream,
+    wire: Dialect,
     limit: usize,
     sent: Instant,
     limits: &TimeoutSpec,
 ) -> Result<Bytes, Miss> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut pieces = Pieces::default();
+    let broken = |code, why, so_far: Pieces| Miss::Broken {
+        code,
+        why,
+        passed: Box::new(made_out(wire, &so_far.whole())),
+    };
     loop {
         let left = limits.total.0.saturating_sub(sent.elapsed());
         let (name, wait) = if left < limits.idle.0 { ("total", left) } else { ("idle", limits.idle.0) };
-        let passed = || Passed { content_bytes: (first.len() + rest.len()) as u64, ..Passed::default() };
-        match tokio::time::timeout(wait, body.frame()).await {
+        match tokio::time::timeout(wait, poll_fn(|cx| body.poll_data(cx))).await {
             Err(_) => return Err(Miss::Timeout(name, wait)),
-            Ok(None) => break,
+            Ok(None) => return Ok(pieces.whole()),
             Ok(Some(Err(error))) => {
-                return Err(Miss::Broken {
-                    code: ErrorCode::UpstreamCut,
-                    why: causes(&error),
-                    passed: Box::new(passed()),
-                });
+                return Err(broken(ErrorCode::UpstreamCut, causes(&error), pieces));
             }
-            Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if first.len() + rest.len() + data.len() > limit {
-                    let why = format!("the answer is larger than {limit} bytes");
-                    return Err(Miss::Broken {
-                        code: ErrorCode::UpstreamGarbage,
-                        why,
-                        passed: Box::new(passed()),
-                    });
+            Ok(Some(Ok(piece))) => {
+                if pieces.so_far().len() + piece.len() > limit {
+                    let why = format!("the answer is larger than {limit} bytes (the channel's max_answer)");
+                    return Err(broken(ErrorCode::UpstreamGarbage, why, pieces));
                 }
-                // Most answers come in one piece, which then is not copied.
-                if first.is_empty() {
-                    first = data;
-                } else {
-                    rest.extend_from_slice(&data);
-                }
+                pieces.push(piece, limit);
             }
         }
     }
-    if rest.is_empty() {
-        return Ok(first);
+}
+
+/// A vendor's body, of which the first piece may have been looked at.
+pub(crate) struct Upstream {
+    first: Option<Bytes>,
+    rest: Incoming,
+}
+
+impl Upstream {
+    pub(crate) fn new(body: Incoming) -> Self {
+        Self { first: None, rest: body }
     }
-    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.freeze())
+
+    /// The first piece, which comes again. Empty: there is none, or not in order.
+    pub(crate) async fn first(&mut self) -> Bytes {
+        if let Some(Ok(first)) = poll_fn(|cx| self.poll_data(cx)).await {
+            self.first = Some(first);
+        }
+        self.first.clone().unwrap_or_default()
+    }
+
+    /// The next piece that has bytes.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        loop {
+            match ready!(Pin::new(&mut self.rest).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
+                    // Nothing, or trailers.
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Reads the rest away, so that the connection can be used again. Ready when there is no more.
+    pub(crate) fn poll_away(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(Ok(_)) = ready!(self.poll_data(cx)) {}
+        Poll::Ready(())
+    }
 }
 
 /// An error with its causes, for the log.
@@ -78,8 +150,9 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 
 /// The vendor's own id of the request.
 pub(crate) fn vendor_request_id(headers: &HeaderMap) -> Option<String> {
-    let value =
-        ["x-request-id", "request-id", "x-amzn-requestid"].iter().find_map(|name| headers.get(*name))?;
+    // What Azure's support asks for comes first: others do not send it.
+    let names = ["apim-request-id", "x-request-id", "request-id", "x-amzn-requestid"];
+    let value = names.iter().find_map(|name| headers.get(*name))?;
     value.to_str().ok().filter(|id| id.len() <= 256).map(str::to_owned)
 }
 

@@ -1,28 +1,33 @@
 //! One attempt at one target: what is sent to it, and what it brings.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use hyper::body::Incoming;
-use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
-use steelyard_dialect::{ChatRequest, Dialect, ReplyContext, ReplyFacts, Target, accept, embeddings_usage};
+use steelyard_core::{ApiError, ErrorCode, Timestamp};
+use steelyard_dialect::{
+    ChatRequest, Dialect, ReplyContext, Target, UpstreamFault, WireError, accept, anthropic, embeddings_usage,
+};
 
 use crate::account::{Account, Passed};
-use crate::answer::{callers_headers, causes, collect, vendor_request_id};
+use crate::answer::{Upstream, callers_headers, causes, collect, vendor_request_id};
 use crate::call::Endpoint;
 use crate::feed::{End, Feed, RelayFeed, Step};
+use crate::mask::Mask;
 use crate::miss::Miss;
 use crate::offer::Offer;
 use crate::plan::Plan;
 use crate::provider::{Outgoing, sandbox};
-use crate::relay::{Clocks, Queue};
+use crate::relay::{Clocks, Queue, size};
 use crate::spec::TimeoutSpec;
 use crate::translate::{self, TranslateFeed};
 
-/// A whole answer larger than this is taken for a defect of the vendor's.
-const MAX_REPLY: usize = 256 << 20;
+/// A vendor that only says that it is alive keeps the client waiting for so long: another target may still take over.
+/// The client then gets what has come, as it would get a sign of life from here.
+const HOLD: Duration = Duration::from_secs(15);
+/// So many bytes of signs of life are held back.
+const MAX_HELD: usize = 64 << 10;
 /// Of an error's body, so much is read.
 const MAX_ERROR: usize = 1 << 20;
 
@@ -62,6 +67,8 @@ pub(crate) struct Sending {
     headers: HeaderMap,
     /// For an answer that is written anew in the client's wire; none where it is relayed.
     translated: Option<ReplyContext>,
+    /// The channel's own secrets, which a vendor may quote.
+    secrets: Mask,
 }
 
 /// Why nothing is sent to a target.
@@ -90,19 +97,16 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         );
         return Err(Unfit::Target(ApiError::new(ErrorCode::UnsupportedEndpoint, text).with_param("model")));
     }
-    let Some(wire) = provider.wire() else {
+    let Some(wire) = provider.wire(plan.dialect) else {
         return answer_here(plan, offer).map(|answer| Ready::Answered(Box::new(answer)));
     };
-    if plan.endpoint != Endpoint::Chat || wire == plan.dialect {
-        let body = plan.relay_body(&offer.upstream_model);
+    if plan.endpoint != Endpoint::Chat || plan.dialect.is_relayed_over(wire) {
+        let (body, losses) = plan.dialect.relayable(plan.relay_body(&offer.upstream_model));
+        let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
         let headers = plan.address.headers.clone();
-        return Ok(Ready::ToSend(Box::new(Sending {
-            wire,
-            body,
-            losses: Vec::new(),
-            headers,
-            translated: None,
-        })));
+        let translated = None;
+        let secrets = Mask::default();
+        return Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated, secrets })));
     }
     let request = match decoded {
         Some(request) => request,
@@ -117,13 +121,13 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
     let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
     let translated = Some(plan.reply_context(request.include_usage));
     let headers = wire.request_headers(request);
-    Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated })))
+    Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated, secrets: Mask::default() })))
 }
 
 impl Sending {
     /// Sends it, and reads the answer: all of it, or until its first bytes when it is a stream.
     pub(crate) async fn send(
-        mut self,
+        mut self: Box<Self>,
         plan: &Plan,
         offer: &Offer,
         account: &mut Account,
@@ -132,6 +136,7 @@ impl Sending {
         let sent = Instant::now();
         let outgoing = Outgoing {
             endpoint: plan.endpoint,
+            wire: self.wire,
             model: &offer.upstream_model,
             stream: plan.stream,
             headers: &self.headers,
@@ -139,7 +144,8 @@ impl Sending {
         };
         let prepared = offer.channel.provider.prepare(outgoing, now).await;
         let (mut request, client) = prepared.map_err(Miss::NoCredentials)?;
-        account.trace().sending(&mut request);
+        account.sending(&mut request);
+        self.secrets = Mask::of(request.headers());
         let limits = *offer.channel.timeouts();
         let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
         let response = match waiting.await {
@@ -152,113 +158,185 @@ impl Sending {
             Ok(Ok(response)) => response,
         };
         let (head, body) = response.into_parts();
+        let body = Upstream::new(body);
         let attempt = account.attempt();
         attempt.http_status = Some(head.status.as_u16());
         attempt.vendor_request_id = vendor_request_id(&head.headers);
         if !head.status.is_success() {
             // A vendor's error counts as one even if its body does not come through.
-            let body = collect(body, MAX_ERROR, sent, &limits).await.unwrap_or_default();
+            let body = collect(body, self.wire, MAX_ERROR, sent, &limits).await.unwrap_or_default();
+            let body = self.secrets.bytes(body);
             let failure = offer.channel.provider.classify(head.status, &head.headers, &body);
             let fault = self.wire.vendor_fault(&head.headers, &body).map(Box::new);
             return Err(Miss::Status { failure, status: head.status, fault, body, wire: self.wire });
         }
         metrics::histogram!("steelyard_upstream_first_byte_seconds").record(sent.elapsed().as_secs_f64());
-        if plan.stream {
-            return self.stream(plan, head, body, sent, &limits).await;
+        if let Some(fault) = self.wire.vendor_fault(&head.headers, b"") {
+            // The head alone names an error, whatever the status.
+            let body = collect(body, self.wire, MAX_ERROR, sent, &limits).await.unwrap_or_default();
+            return Err(self.refused(offer, &head.headers, &fault, Some(body)));
         }
-        let body = collect(body, MAX_REPLY, sent, &limits).await?;
-        self.whole(plan, &head.headers, body, sent)
+        if plan.stream {
+            return self.stream(plan, offer, head, body, sent, &limits).await;
+        }
+        let body = collect(body, self.wire, most(offer), sent, &limits).await?;
+        self.whole(plan, offer, &head.headers, body, sent)
+    }
+
+    /// A vendor's error within an answer of status 200, before anything of the answer: the same as one in its place.
+    fn refused(&self, offer: &Offer, head: &HeaderMap, fault: &UpstreamFault, body: Option<Bytes>) -> Miss {
+        // The head may name it better than the body does.
+        let read = body.as_ref().and_then(|body| self.wire.vendor_fault(head, body));
+        let fault = read.as_ref().unwrap_or(fault);
+        let (status, named, written) = self.wire.refusal(fault);
+        let mut headers = head.clone();
+        headers.extend(named);
+        let body = self.secrets.bytes(body.unwrap_or(written));
+        let failure = offer.channel.provider.classify(status, &headers, &body);
+        let fault =
+            self.wire.vendor_fault(&headers, &body).unwrap_or_else(|| self.secrets.fault(fault.clone()));
+        Miss::Status { failure, status, fault: Some(Box::new(fault)), body, wire: self.wire }
     }
 
     /// Reads a whole answer.
-    fn whole(self, plan: &Plan, headers: &HeaderMap, body: Bytes, sent: Instant) -> Result<Answer, Miss> {
-        let garbage = |why: String| Miss::Broken {
-            code: ErrorCode::UpstreamGarbage,
-            why,
-            passed: Box::new(Passed { content_bytes: body.len() as u64, ..Passed::default() }),
+    fn whole(
+        mut self,
+        plan: &Plan,
+        offer: &Offer,
+        headers: &HeaderMap,
+        body: Bytes,
+        sent: Instant,
+    ) -> Result<Answer, Miss> {
+        let (wire, losses) = (self.wire, std::mem::take(&mut self.losses));
+        let translated = self.translated.take();
+        let unusable = |error: WireError| match error {
+            WireError::Upstream(fault) => self.refused(offer, headers, &fault, Some(body.clone())),
+            WireError::Garbage(_) | WireError::Cut | WireError::TooLong { .. } => Miss::Broken {
+                code: ErrorCode::UpstreamGarbage,
+                why: self.secrets.text(error.to_string()),
+                passed: Box::new(made_out(self.wire, &body)),
+            },
         };
-        let Self { wire, losses, translated, .. } = self;
         let Some(mut context) = translated else {
             let facts = match plan.endpoint {
                 Endpoint::Chat => wire.usage_of_reply(&body),
                 Endpoint::Embeddings => embeddings_usage(&body),
-                Endpoint::CountTokens => Ok(ReplyFacts { usage: Some(Usage::ZERO), ..ReplyFacts::default() }),
+                Endpoint::CountTokens => anthropic::count_tokens::usage(&body),
             };
-            let facts = facts.map_err(|error| garbage(error.to_string()))?;
-            let passed = Passed {
-                usage: facts.usage,
-                tier: facts.service_tier,
-                geo: facts.geo,
-                model: facts.model,
-                content_bytes: facts.content_bytes,
-                ..Passed::default()
-            };
+            let facts = facts.map_err(unusable)?;
+            let passed = Passed::from(facts);
             return Ok(Answer::Whole { headers: callers_headers(headers), body, passed, losses });
         };
-        let response = wire.decode_response(&body).map_err(|error| garbage(error.to_string()))?;
+        let mut response = wire.decode_response(&body).map_err(unusable)?;
         context.elapsed_ms = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
         let passed = translate::passed(&response);
+        // The client is told what is charged.
+        response.usage = Some(passed.figures(plan.counted_prompt).0);
         let body = plan.dialect.encode_response(&response, &context);
         Ok(Answer::Whole { headers: HeaderMap::new(), body, passed, losses })
     }
 
-    /// Waits for the first bytes of a stream: until they have gone out, another target can still take over.
+    /// Waits until a stream has begun: until bytes have gone out, another target can still take over. Signs of life alone
+    /// are held back for a while.
     async fn stream(
-        self,
+        mut self: Box<Self>,
         plan: &Plan,
+        offer: &Offer,
         head: http::response::Parts,
-        body: Incoming,
+        mut body: Upstream,
         sent: Instant,
         limits: &TimeoutSpec,
     ) -> Result<Answer, Miss> {
-        let Self { wire, losses, translated, .. } = self;
+        let (wire, losses) = (self.wire, std::mem::take(&mut self.losses));
         let is_events = head
             .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.trim_start().starts_with(wire.stream_type()));
-        if !is_events {
+        let mut limit = tokio::time::Instant::from_std(sent) + limits.first_byte.0;
+        let Ok(first) = tokio::time::timeout_at(limit, body.first()).await else {
+            return Err(Miss::Timeout("first_byte", limits.first_byte.0));
+        };
+        // Some servers write an error as it is where events are announced; no event begins like that.
+        if !is_events || first.trim_ascii_start().starts_with(b"{") {
+            let body = collect(body, wire, most(offer), sent, limits).await?;
+            if let Err(WireError::Upstream(fault)) = wire.usage_of_reply(&body) {
+                return Err(self.refused(offer, &head.headers, &fault, Some(body)));
+            }
             let why =
                 format!("a stream was asked for, but the vendor's answer is not {}", wire.stream_type());
-            return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed: Box::default() });
+            let passed = Box::new(made_out(wire, &body));
+            return Err(Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed });
         }
-        let (mut feed, headers) = match translated {
+        let (mut feed, headers) = match self.translated.take() {
             None => {
-                let tap = wire.tap(plan.hides_usage());
-                (Feed::Relay(Box::new(RelayFeed::new(body, tap))), callers_headers(&head.headers))
+                // The client's own tap: it may frame the vendor's stream in another way.
+                let tap = plan.dialect.tap(plan.hides_usage());
+                (
+                    Feed::Relay(Box::new(RelayFeed::new(body, tap, self.secrets.clone()))),
+                    callers_headers(&head.headers),
+                )
             }
             Some(context) => {
-                let feed = TranslateFeed::new(body, wire, plan.dialect, context, sent);
+                let secrets = self.secrets.clone();
+                let (from, to) = (wire, plan.dialect);
+                let feed = TranslateFeed::new(body, from, to, context, plan.counted_prompt, sent, secrets);
                 (Feed::Translate(Box::new(feed)), HeaderMap::new())
             }
         };
         let mut first = Queue::new();
-        let step = tokio::time::timeout(limits.first_byte.0.saturating_sub(sent.elapsed()), async {
-            loop {
-                match std::future::poll_fn(|cx| feed.poll(cx, &mut first)).await {
-                    Step::More if first.is_empty() => {}
-                    step => return step,
+        let mut alive = false;
+        let end = loop {
+            let step = std::future::poll_fn(|cx| feed.poll(cx, &mut first));
+            match tokio::time::timeout_at(limit, step).await {
+                Err(_) if !alive => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
+                Err(_) => break None,
+                Ok(Step::Over(end)) => break Some(end),
+                Ok(Step::More) if first.is_empty() => {}
+                Ok(Step::More) if feed.begun() || size(&first) > MAX_HELD => break None,
+                Ok(Step::More) if alive => {}
+                Ok(Step::More) => {
+                    alive = true;
+                    limit = tokio::time::Instant::now() + HOLD;
                 }
             }
-        });
-        let end = match step.await {
-            Err(_) => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
-            Ok(Step::More) => None,
-            Ok(Step::Over(end)) => Some(end),
         };
         let broken = |code, why: String| Miss::Broken { code, why, passed: Box::new(feed.passed()) };
-        if let Some(why) = feed.vendor_error() {
-            return Err(broken(ErrorCode::UpstreamFailed, why));
+        if let Some(fault) = feed.vendor_error() {
+            return Err(if feed.begun() {
+                broken(ErrorCode::UpstreamFailed, self.secrets.text(fault.to_string()))
+            } else {
+                self.refused(offer, &head.headers, fault, None)
+            });
         }
         match end {
-            Some(End::Cut(why)) if first.is_empty() => Err(broken(ErrorCode::UpstreamCut, why)),
-            Some(End::Garbage(error)) => Err(broken(ErrorCode::UpstreamGarbage, error.to_string())),
+            Some(End::Cut(why)) => Err(broken(ErrorCode::UpstreamCut, why)),
+            Some(End::Garbage(why)) => Err(broken(ErrorCode::UpstreamGarbage, why)),
             end => {
                 let clocks = Clocks::new(sent, limits);
                 Ok(Answer::Stream { headers, losses, feed, first, end, clocks })
             }
         }
     }
+}
+
+/// The most bytes of a whole answer.
+fn most(offer: &Offer) -> usize {
+    usize::try_from(offer.channel.spec.max_answer.0).unwrap_or(usize::MAX)
+}
+
+/// What can be made out of an answer that cannot be given to the caller. The vendor has generated it and will charge it, so
+/// it is charged as if it had passed: one answer where a stream was asked for, a stream where one answer was, or what is
+/// neither, by its figures or else the text in it.
+pub(crate) fn made_out(wire: Dialect, body: &Bytes) -> Passed {
+    if let Ok(facts) = wire.usage_of_reply(body) {
+        return facts.into();
+    }
+    let (mut tap, mut unread) = (wire.tap(false), Vec::new());
+    // What stood before something that cannot be read counts.
+    let _ = tap.push(body.clone(), &mut unread);
+    tap.finish(&mut unread);
+    if tap.begun() { tap.facts().into() } else { wire.remains_of_reply(body).into() }
 }
 
 /// The stand-in model answers in this process.

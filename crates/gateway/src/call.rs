@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use steelyard_core::port::Ledger;
-use steelyard_core::{ApiError, Clock, Money, Principal, RequestId, Timestamp};
+use steelyard_core::{ApiError, Clock, ErrorCode, Money, Principal, RequestId, Timestamp};
 use steelyard_dialect::{Dialect, Outside};
 
 use crate::dispatch::Dispatch;
@@ -82,7 +82,7 @@ impl Address {
     /// The same, as the dialect reads it.
     pub(crate) fn outside(&self) -> Outside<'_> {
         let version = self.headers.get("anthropic-version").and_then(|value| value.to_str().ok());
-        Outside { model: self.model.as_deref(), stream: self.stream, version }
+        Outside { model: self.model.as_deref(), stream: self.stream, version, headers: Some(&self.headers) }
     }
 }
 
@@ -129,6 +129,11 @@ impl From<ApiError> for Box<Refusal> {
     fn from(error: ApiError) -> Self {
         Self::new(Refusal { error, facts: Facts::default(), vendor: None })
     }
+}
+
+/// The refusal of a server that is shutting down.
+pub fn shutting_down(text: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorCode::Draining, text).with_retry_after(Some(Duration::from_secs(1)))
 }
 
 /// The data plane of one process.
@@ -189,7 +194,7 @@ impl Gateway {
     async fn call_and_drain(self: &Arc<Self>, plan: Plan, trace: CallTrace) -> Result<Reply, Box<Refusal>> {
         let gateway = Arc::clone(self);
         let (present, gone) = tokio::sync::oneshot::channel::<()>();
-        let work = self.tasks.spawn(async move {
+        let work = self.tasks.accompany(async move {
             let left = Arc::new(AtomicBool::new(false));
             let run = Dispatch::new(&gateway, plan).traced(trace).watching(Arc::clone(&left)).run();
             tokio::pin!(run);
@@ -200,18 +205,13 @@ impl Gateway {
             match tokio::time::timeout(crate::relay::DRAIN_LIMIT, run).await {
                 // Nobody takes the reply: dropping a stream's body goes on draining it.
                 Ok(reply) => reply,
-                Err(_) => {
-                    Err(ApiError::new(steelyard_core::ErrorCode::UpstreamTimeout, "the client left").into())
-                }
+                Err(_) => Err(ApiError::new(ErrorCode::UpstreamTimeout, "the client left").into()),
             }
         });
         let reply = work.await;
         drop(present);
-        let Some(reply) = reply.transpose() else {
-            return Err(ApiError::new(steelyard_core::ErrorCode::Draining, "the server has stopped").into());
-        };
         reply.unwrap_or_else(|error| {
-            let code = steelyard_core::ErrorCode::Internal;
+            let code = ErrorCode::Internal;
             Err(ApiError::new(code, "the call failed inside Steelyard; its request id is in the log")
                 .with_source(error)
                 .into())

@@ -82,8 +82,11 @@ impl<'a> Dispatch<'a> {
         let mut last: Option<(Arc<Offer>, Miss)> = None;
         let mut unfit: Option<(Arc<Offer>, Miss)> = None;
         for round in 0..=self.plan.route.retries {
-            if round > 0 && !wait_before(round, last.as_ref().map(|(_, miss)| miss)).await {
-                break;
+            if round > 0 {
+                let waiting = wait_before(round, last.as_ref().map(|(_, miss)| miss));
+                if !self.gateway.tasks.until_cut(waiting).await.unwrap_or(false) {
+                    break;
+                }
             }
             for (index, offer) in offers.iter().enumerate() {
                 if spent[index]
@@ -110,13 +113,13 @@ impl<'a> Dispatch<'a> {
                 }
                 let answered = match ready {
                     Ready::Answered(answer) => Ok(*answer),
-                    Ready::ToSend(sending) => self.send(offer, *sending).await,
+                    Ready::ToSend(sending) => self.send(offer, sending).await,
                 };
                 match answered {
                     Ok(answer) => return self.deliver(offer, answer).await,
                     Err(miss) => {
                         spent[index] = self.book(offer, &miss);
-                        let over = miss.is_the_callers();
+                        let over = miss.ends_the_call();
                         last = Some((Arc::clone(offer), miss));
                         if over {
                             return Err(self.refuse(last).await);
@@ -151,10 +154,11 @@ impl<'a> Dispatch<'a> {
         self.account.as_mut().expect("an attempt is made on an open account")
     }
 
-    async fn send(&mut self, offer: &Offer, sending: Sending) -> Result<Answer, Miss> {
+    async fn send(&mut self, offer: &Offer, sending: Box<Sending>) -> Result<Answer, Miss> {
         let sent = Instant::now();
         let account = self.account.as_mut().expect("an attempt is made on an open account");
-        let answered = sending.send(&self.plan, offer, account, self.gateway.clock.now()).await;
+        let sending = sending.send(&self.plan, offer, account, self.gateway.clock.now());
+        let answered = self.gateway.tasks.until_cut(sending).await.unwrap_or(Err(Miss::Shutdown));
         self.upstream += sent.elapsed();
         answered
     }
@@ -173,7 +177,7 @@ impl<'a> Dispatch<'a> {
             Miss::Status { failure, .. } => {
                 account.attempt_free(AttemptStatus::HttpError);
                 match failure {
-                    Failure::Passing(wait) => {
+                    Failure::Passing(wait) | Failure::Overloaded(wait) | Failure::TimedOut(wait) => {
                         offer.health.failed(now);
                         wait.inspect(|wait| offer.health.cool(now, *wait));
                         false
@@ -196,6 +200,10 @@ impl<'a> Dispatch<'a> {
                 offer.health.failed(now);
                 true
             }
+            Miss::Shutdown => {
+                account.attempt_left(AttemptStatus::Cut);
+                true
+            }
             Miss::Refused(_) => {
                 account.attempt_free(AttemptStatus::HttpError);
                 true
@@ -209,7 +217,7 @@ impl<'a> Dispatch<'a> {
     }
 
     /// Hands an answer on: a whole one when its settlement is durable, a stream at once, its end withheld.
-    async fn deliver(mut self, offer: &Arc<Offer>, answer: Answer) -> Result<Reply, Box<Refusal>> {
+    async fn deliver(&mut self, offer: &Arc<Offer>, answer: Answer) -> Result<Reply, Box<Refusal>> {
         offer.health.succeeded();
         let mut facts = self.facts(Some(offer));
         let mut account = self.account.take().expect("an attempt is made on an open account");
@@ -226,12 +234,14 @@ impl<'a> Dispatch<'a> {
                 if let Err(error) = settled.await {
                     let text = "the vendor has answered, but the ledger entry is not durable yet, so the answer is withheld; \
                                 it is charged, and asking again calls the vendor again";
-                    let error = ApiError::new(ErrorCode::LedgerUnavailable, text).with_source(error);
+                    let error =
+                        ApiError::new(ErrorCode::LedgerUnavailable, text).with_source(error).but_charged();
                     return Err(Box::new(Refusal { error, facts, vendor: None }));
                 }
                 facts.cost = cost;
                 let elapsed = u64::try_from(self.upstream.as_millis()).unwrap_or(u64::MAX);
-                headers.extend(self.plan.dialect.reply_headers(&passed.usage.unwrap_or_default(), elapsed));
+                let (usage, _) = passed.figures(self.plan.counted_prompt);
+                headers.extend(self.plan.dialect.reply_headers(&usage, elapsed));
                 self.note_overhead();
                 Ok(Reply { facts, headers, body: ReplyBody::whole(body) })
             }
@@ -244,6 +254,8 @@ impl<'a> Dispatch<'a> {
                     trace_id: self.trace_id,
                     on_disconnect: self.plan.route.on_disconnect,
                     tasks: self.gateway.tasks.clone(),
+                    offer: Arc::clone(offer),
+                    route: Arc::clone(&self.plan.route.name),
                 };
                 let mut body = StreamBody::new(feed, first, account, clocks, ends);
                 if let Some(end) = end {
@@ -272,17 +284,21 @@ impl<'a> Dispatch<'a> {
     }
 
     /// All attempts failed: the entry is written, then the caller is told.
-    async fn refuse(mut self, last: Option<(Arc<Offer>, Miss)>) -> Box<Refusal> {
+    async fn refuse(&mut self, last: Option<(Arc<Offer>, Miss)>) -> Box<Refusal> {
         let facts = self.facts(last.as_ref().map(|(offer, _)| offer));
         let Some((offer, miss)) = last else {
             let text =
                 format!("every target of `{}` is left alone for a moment; try again", self.plan.route.name);
             let error = ApiError::new(ErrorCode::CircuitOpen, text);
-            self.trace.refused(&error);
+            std::mem::take(&mut self.trace).refused(&error);
             return Box::new(Refusal { error, facts, vendor: None });
         };
-        let outcome =
-            if matches!(miss, Miss::Timeout(..)) { Outcome::Timeout } else { Outcome::UpstreamError };
+        let outcome = match miss {
+            Miss::Timeout(..) => Outcome::Timeout,
+            Miss::Shutdown if self.left.load(Ordering::Relaxed) => Outcome::ClientGone,
+            Miss::Shutdown => Outcome::Shutdown,
+            _ => Outcome::UpstreamError,
+        };
         if let Some(account) = self.account.take() {
             let (_, settled) = account.settle(outcome);
             if let Err(error) = settled.await {
@@ -293,7 +309,7 @@ impl<'a> Dispatch<'a> {
         let vendor = miss.vendor(self.plan.dialect);
         let error = miss.into_error(&offer);
         // Only where no account was opened.
-        self.trace.refused(&error);
+        std::mem::take(&mut self.trace).refused(&error);
         // What its caller can mend is no failure of the house.
         if error.kind() == ErrorKind::InvalidRequest {
             tracing::debug!(request.id = %self.plan.call.request_id, route = %self.plan.route.name,
@@ -309,7 +325,7 @@ impl<'a> Dispatch<'a> {
     }
 
     /// The ledger could not take the intent, so nothing was sent.
-    async fn unrecorded(mut self, offer: &Arc<Offer>, error: LedgerError) -> Box<Refusal> {
+    async fn unrecorded(&mut self, offer: &Arc<Offer>, error: LedgerError) -> Box<Refusal> {
         let facts = self.facts(Some(offer));
         if let Some(account) = self.account.take() {
             // Earlier attempts of this call are on record; the call ends here.
@@ -318,7 +334,7 @@ impl<'a> Dispatch<'a> {
         // The spool says once that it fails; a line for each call would help to fill the disk.
         tracing::debug!(request.id = %self.plan.call.request_id, error = %error, "the ledger takes no intent");
         let error = unrecorded(error);
-        self.trace.refused(&error);
+        std::mem::take(&mut self.trace).refused(&error);
         Box::new(Refusal { error, facts, vendor: None })
     }
 }

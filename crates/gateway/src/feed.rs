@@ -1,15 +1,15 @@
 //! Where a stream's bytes come from: an upstream whose frames are relayed untouched, or this process.
 //! A feed knows the wire; it knows nothing of the ledger.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
+use steelyard_core::ErrorCode;
 use steelyard_dialect::{StreamTap, TapEnd, UpstreamFault, WireError};
 
 use crate::account::Passed;
+use crate::answer::Upstream;
+use crate::mask::Mask;
 use crate::provider::sandbox::SandboxStream;
 use crate::relay::Queue;
 use crate::translate::TranslateFeed;
@@ -21,12 +21,12 @@ pub(crate) enum End {
     Complete(Bytes),
     /// With an error event of the vendor's own, which has been sent on.
     VendorError,
-    /// With an error of the vendor's own, of which the client has heard nothing yet.
-    Upstream(UpstreamFault),
+    /// With an error of the vendor's own, of which the client has heard nothing yet; what it amounts to.
+    Upstream(ErrorCode, UpstreamFault),
     /// Without its terminal frame.
     Cut(String),
     /// With something that is not the dialect.
-    Garbage(WireError),
+    Garbage(String),
 }
 
 /// One step of a stream.
@@ -74,20 +74,21 @@ impl Feed {
         }
     }
 
-    /// Whether the client has half an event, so that a frame of our own must first end it.
-    pub(crate) fn mid_event(&self) -> bool {
+    /// The vendor's own error, if one has come.
+    pub(crate) fn vendor_error(&self) -> Option<&UpstreamFault> {
         match self {
-            Self::Relay(feed) => feed.tap.mid_event(),
-            Self::Translate(_) | Self::Sandbox(_) => false,
+            Self::Relay(feed) => feed.tap.fault(),
+            Self::Translate(feed) => feed.vendor_error(),
+            Self::Sandbox(_) => None,
         }
     }
 
-    /// The vendor's own error, if one has come.
-    pub(crate) fn vendor_error(&self) -> Option<String> {
+    /// Whether the vendor has begun to answer: more has come than comments, pings, or an error.
+    pub(crate) fn begun(&self) -> bool {
         match self {
-            Self::Relay(feed) => feed.tap.facts().upstream_error,
-            Self::Translate(feed) => feed.vendor_error(),
-            Self::Sandbox(_) => None,
+            Self::Relay(feed) => feed.tap.begun(),
+            Self::Translate(feed) => feed.begun(),
+            Self::Sandbox(_) => true,
         }
     }
 
@@ -103,25 +104,30 @@ impl Feed {
 
 /// Frames of an upstream, forwarded as they come, with a tap that reads along.
 pub(crate) struct RelayFeed {
-    upstream: Incoming,
+    upstream: Upstream,
     tap: StreamTap,
+    /// What an error event of the vendor's must not quote.
+    secrets: Mask,
     at_end: bool,
 }
 
 impl RelayFeed {
-    pub(crate) fn new(upstream: Incoming, tap: StreamTap) -> Self {
-        Self { upstream, tap, at_end: false }
+    pub(crate) fn new(upstream: Upstream, tap: StreamTap, secrets: Mask) -> Self {
+        Self { upstream, tap, secrets, at_end: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
-        let step = match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => match self.tap.push(data, out) {
-                    Ok(None) => Step::More,
-                    Ok(Some(terminal)) => Step::Over(End::Complete(terminal)),
-                    Err(error) => Step::Over(End::Garbage(error)),
-                },
-                Err(_trailers) => Step::More,
+        let before = out.len();
+        let step = match ready!(self.upstream.poll_data(cx)) {
+            Some(Ok(data)) => match self.tap.push(data, out) {
+                // Nothing of worth follows it, and some vendors then leave the connection open.
+                Ok(None) if self.tap.fault().is_some() => Step::Over(End::VendorError),
+                Ok(None) => Step::More,
+                Ok(Some(terminal)) => Step::Over(End::Complete(terminal)),
+                Err(WireError::Cut) => {
+                    Step::Over(End::Cut("the vendor ended the stream too early".to_owned()))
+                }
+                Err(error) => Step::Over(End::Garbage(self.secrets.text(error.to_string()))),
             },
             Some(Err(error)) => Step::Over(End::Cut(error.to_string())),
             None => {
@@ -133,29 +139,23 @@ impl RelayFeed {
                 })
             }
         };
+        // The one event that is not handed on untouched. Frames of AWS's have checksums, and stay as they are.
+        if self.tap.fault().is_some() && !matches!(self.tap, StreamTap::Bedrock(_)) {
+            let said = out.drain(before..).collect::<Vec<_>>().concat();
+            out.push(self.secrets.bytes(said.into()));
+        }
         Poll::Ready(step)
     }
 
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.at_end {
-            match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => self.at_end = true,
-            }
+        if !self.at_end {
+            ready!(self.upstream.poll_away(cx));
+            self.at_end = true;
         }
         Poll::Ready(())
     }
 
     fn passed(&self) -> Passed {
-        let facts = self.tap.facts();
-        Passed {
-            usage: facts.usage,
-            usage_is_early: facts.usage_is_early,
-            tier: facts.service_tier,
-            geo: facts.geo,
-            model: facts.model,
-            content_bytes: facts.content_bytes,
-            content_events: facts.content_events,
-        }
+        self.tap.facts().into()
     }
 }

@@ -13,6 +13,7 @@ pub mod call;
 mod client;
 mod dispatch;
 mod feed;
+mod mask;
 mod miss;
 pub mod offer;
 mod plan;

@@ -8,6 +8,7 @@ use steelyard_core::{ApiError, ErrorCode};
 use steelyard_dialect::{Dialect, UpstreamFault};
 
 use crate::account::Passed;
+use crate::call::shutting_down;
 use crate::offer::Offer;
 use crate::provider::Failure;
 
@@ -29,14 +30,16 @@ pub(crate) enum Miss {
     Timeout(&'static str, Duration),
     /// The answer broke off or makes no sense.
     Broken { code: ErrorCode, why: String, passed: Box<Passed> },
+    /// Steelyard shuts down and waits no longer.
+    Shutdown,
     /// The target cannot take the request, and strict mode asks to say so; or the request is wrong.
     Refused(ApiError),
 }
 
 impl Miss {
-    /// Whether no other target would take the request either.
-    pub(crate) fn is_the_callers(&self) -> bool {
-        matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_))
+    /// Whether no other target is asked: none would take the request either, or there is no time.
+    pub(crate) fn ends_the_call(&self) -> bool {
+        matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_) | Self::Shutdown)
     }
 
     /// The vendor's own words, where the caller can use them: it speaks the vendor's wire.
@@ -48,12 +51,13 @@ impl Miss {
                 body,
                 wire,
                 ..
-            } if *wire == client => Some((*status, body.clone())),
+            } if client.is_relayed_over(*wire) => Some((*status, body.clone())),
             Self::Status { .. }
             | Self::Unreachable(_)
             | Self::NoCredentials(_)
             | Self::Timeout(..)
             | Self::Broken { .. }
+            | Self::Shutdown
             | Self::Refused(_) => None,
         }
     }
@@ -77,24 +81,36 @@ impl Miss {
             ),
             Self::Broken { code, why, .. } => {
                 let text = match code {
-                    ErrorCode::UpstreamFailed => format!("{at} failed"),
+                    ErrorCode::UpstreamFailed => format!("{at} failed: {}", bounded(&why)),
                     ErrorCode::UpstreamCut => format!("the answer of {at} broke off"),
                     _ => format!("the answer of {at} cannot be read"),
                 };
                 ApiError::new(code, text).with_source(why)
             }
+            Self::Shutdown => shutting_down(
+                "this server is shutting down and does not wait for the vendor any longer: try again, another may take the call",
+            ),
             Self::Refused(error) => error,
             Self::Status { failure, status, fault, body, wire: _ } => {
+                let status = status.as_u16();
+                let said = fault.as_deref().map(|fault| format!(": {}", told(fault))).unwrap_or_default();
                 let error = match failure {
-                    Failure::Passing(wait) => {
-                        ApiError::new(ErrorCode::UpstreamFailed, format!("{at} failed with status {status}"))
-                            .with_retry_after(wait)
-                    }
-                    Failure::RateLimited(wait) => ApiError::new(
+                    Failure::Passing(_) => ApiError::new(
+                        ErrorCode::UpstreamFailed,
+                        format!("{at} failed with status {status}{said}"),
+                    ),
+                    Failure::Overloaded(_) => ApiError::new(
+                        ErrorCode::UpstreamOverloaded,
+                        format!("{at} is overloaded (status {status}){said}"),
+                    ),
+                    Failure::TimedOut(_) => ApiError::new(
+                        ErrorCode::UpstreamTimeout,
+                        format!("{at} gave up for want of time (status {status}){said}"),
+                    ),
+                    Failure::RateLimited(_) => ApiError::new(
                         ErrorCode::UpstreamRateLimited,
                         format!("{at} limits the rate of calls"),
-                    )
-                    .with_retry_after(wait),
+                    ),
                     Failure::Credentials => {
                         let text = format!(
                             "{at} refuses the credentials it is configured with; this is for whoever runs Steelyard to mend"
@@ -113,7 +129,9 @@ impl Miss {
                     }
                     Failure::Caller => refused(&at, status, fault),
                 };
-                error.with_source(format!("status {status}: {}", excerpt(&body)))
+                error
+                    .with_retry_after(failure.wish())
+                    .with_source(format!("status {status}: {}", excerpt(&body)))
             }
         }
     }
@@ -121,26 +139,43 @@ impl Miss {
     /// The vendor's wish when to come again.
     pub(crate) fn wish(&self) -> Option<Duration> {
         match self {
-            Self::Status { failure: Failure::Passing(wait) | Failure::RateLimited(wait), .. } => *wait,
-            Self::Status { .. }
-            | Self::Unreachable(_)
+            Self::Status { failure, .. } => failure.wish(),
+            Self::Unreachable(_)
             | Self::NoCredentials(_)
             | Self::Timeout(..)
             | Self::Broken { .. }
+            | Self::Shutdown
             | Self::Refused(_) => None,
         }
     }
 }
 
 /// The vendor's refusal in its own words, for a caller who does not speak its wire.
-fn refused(at: &str, status: StatusCode, fault: Option<Box<UpstreamFault>>) -> ApiError {
+fn refused(at: &str, status: u16, fault: Option<Box<UpstreamFault>>) -> ApiError {
     let Some(fault) = fault else {
         let text = format!("{at} refuses the request with status {status}");
-        return ApiError::new(ErrorCode::UpstreamRefused, text);
+        let code = if status == 413 { ErrorCode::UpstreamTooLarge } else { ErrorCode::UpstreamRefused };
+        return ApiError::new(code, text);
     };
-    let code =
-        if fault.is_context_overflow() { ErrorCode::ContextTooLong } else { ErrorCode::UpstreamRefused };
-    ApiError::new(code, format!("{at} refuses the request: {fault}"))
+    let code = match status {
+        _ if fault.is_context_overflow() => ErrorCode::ContextTooLong,
+        413 => ErrorCode::UpstreamTooLarge,
+        _ => ErrorCode::UpstreamRefused,
+    };
+    ApiError::new(code, format!("{at} refuses the request: {}", told(&fault)))
+}
+
+/// What the vendor said, in so many words as a caller can use.
+fn told(fault: &UpstreamFault) -> String {
+    bounded(&fault.to_string())
+}
+
+fn bounded(text: &str) -> String {
+    const MOST: usize = 2000;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn excerpt(body: &[u8]) -> String {

@@ -20,6 +20,8 @@ pub struct Offer {
     pub model_name: Arc<str>,
     /// The name sent upstream.
     pub upstream_model: Arc<str>,
+    /// Where it is served, for prices that differ by it; an answer may know better.
+    pub geo: Arc<str>,
     /// What it costs, by date.
     pub prices: Arc<PriceList>,
     /// Largest prompt and answer together, in tokens: the operator's figure, else the catalog's.

@@ -10,7 +10,8 @@ use steelyard_core::record::{Attempt, AttemptStatus, CallFacts};
 use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
 use steelyard_dialect::anthropic::count_tokens;
 use steelyard_dialect::{
-    ChatRequest, Dialect, InjectUsage, InputBound, ModelAt, ReplyContext, peek_embeddings, relay_body,
+    ChatRequest, Dialect, InjectUsage, Inline, InputBound, ModelAt, Peek, ReplyContext, count_tokens,
+    peek_embeddings, relay_body,
 };
 
 use crate::call::{Address, Endpoint, Inbound, Refusal};
@@ -38,6 +39,8 @@ pub(crate) struct Plan {
     /// What makes the vendor of a stream report usage that the client did not ask for.
     inject: InjectUsage,
     bound: CallBound,
+    /// The tokens of the prompt, counted here, where the vendor does not tell them.
+    pub(crate) counted_prompt: u64,
 }
 
 impl Plan {
@@ -75,7 +78,7 @@ impl Plan {
             tags: BTreeMap::new(),
         };
         let strict = strict || route.strict;
-        let Peeked { model, model_at, stream, inject, bound } = peek;
+        let Peeked { model, model_at, stream, inject, bound, counted_prompt } = peek;
         let model = model.into_owned();
         Ok(Self {
             call,
@@ -92,6 +95,7 @@ impl Plan {
             model_at,
             inject,
             bound,
+            counted_prompt,
         })
     }
 
@@ -110,13 +114,13 @@ impl Plan {
             upstream_model: Arc::clone(&offer.upstream_model),
             price_version: price.map(|price| Arc::clone(&price.id)),
             tier: "standard".into(),
-            geo: Arc::clone(&offer.channel.geo),
+            geo: Arc::clone(&offer.geo),
             started: now,
             ended: None,
             status: AttemptStatus::Open,
             http_status: None,
             vendor_request_id: None,
-            hold: price.and_then(|price| price.worst_case(&bound)),
+            hold: price.map(|price| price.worst_case(&bound)),
             usage: Usage::ZERO,
             basis: None,
             amount: None,
@@ -147,6 +151,7 @@ impl Plan {
             created: self.call.time.seconds(),
             include_usage,
             elapsed_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            echo: self.dialect.echo(&self.body),
         }
     }
 
@@ -163,6 +168,7 @@ struct Peeked<'a> {
     stream: bool,
     inject: InjectUsage,
     bound: CallBound,
+    counted_prompt: u64,
 }
 
 impl<'a> Peeked<'a> {
@@ -175,9 +181,13 @@ impl<'a> Peeked<'a> {
         match endpoint {
             Endpoint::Chat => {
                 let peek = dialect.peek(body, &address.outside())?;
-                let bound = call_bound(peek.bound, peek.output_cap, peek.choices);
+                let inline = Inline::find(dialect, body, &peek.bound);
+                let mut bound = call_bound(peek.bound, peek.output_cap, peek.choices);
+                bound.input_bytes = inline.text_at_most(&peek.bound);
                 let inject = peek.inject_usage();
-                Ok(Self { model: peek.model, model_at: peek.model_at, stream: peek.stream, inject, bound })
+                let counted_prompt = inline.counted(peek.bound.bytes);
+                let Peek { model, model_at, stream, .. } = peek;
+                Ok(Self { model, model_at, stream, inject, bound, counted_prompt })
             }
             Endpoint::Embeddings => {
                 let peek = peek_embeddings(body)?;
@@ -191,7 +201,8 @@ impl<'a> Peeked<'a> {
     }
 
     fn unstreamed(model: std::borrow::Cow<'a, str>, model_at: ModelAt, bound: CallBound) -> Self {
-        Self { model, model_at, stream: false, inject: InjectUsage::No, bound }
+        let counted_prompt = count_tokens(bound.input_bytes, 0);
+        Self { model, model_at, stream: false, inject: InjectUsage::No, bound, counted_prompt }
     }
 }
 
@@ -233,7 +244,12 @@ fn by_health(offers: Vec<Arc<Offer>>, now: Timestamp) -> Vec<Arc<Offer>> {
 fn unknown_model(snapshot: &Snapshot, name: &str) -> ApiError {
     let shown: String = name.chars().take(120).collect();
     let nearest = snapshot.nearest_names(name);
-    let hint = if nearest.is_empty() {
+    let hint = if name.starts_with("arn:") {
+        // What an account has made for itself is in no list.
+        "add it to the `models` of a channel of provider `bedrock`, or call it as `CHANNEL/arn:…`, with the name \
+         of such a channel"
+            .to_owned()
+    } else if nearest.is_empty() {
         "list what there is with GET /v1/models".to_owned()
     } else {
         format!("did you mean `{}`?", nearest.join("`, `"))

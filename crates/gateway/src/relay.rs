@@ -3,8 +3,10 @@
 //! Constraints: frames go out as they come in; the terminal frame waits until the settlement is durable; a stream
 //! that broke off ends with an error event and never looks complete; dropping a body settles its account.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,10 +18,13 @@ use steelyard_core::record::{AttemptStatus, Outcome};
 use steelyard_core::{ApiError, ErrorCode, RequestId};
 use steelyard_dialect::Dialect;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::account::{Account, Passed};
+use crate::call::shutting_down;
 use crate::feed::{End, Feed, Step};
+use crate::offer::Offer;
 use crate::spec::{OnDisconnect, TimeoutSpec};
 use crate::tasks::Tasks;
 
@@ -67,26 +72,19 @@ impl std::fmt::Debug for ReplyBody {
     }
 }
 
-/// A stream that broke off where its wire has no way to say so: the connection is cut instead.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream broke off in the middle of a frame")]
-pub struct CutOff;
-
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = CutOff;
+    type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        match &mut *self {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => match stream.poll(cx) {
-                Poll::Ready(None) if stream.cut_off => Poll::Ready(Some(Err(CutOff))),
-                polled => polled.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
-            },
-        }
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let polled = match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take()),
+            Self::Stream(stream) => stream.poll(cx),
+        };
+        polled.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -111,8 +109,8 @@ pub struct StreamBody {
     phase: Phase,
     clocks: Clocks,
     ends: Ends,
-    /// The client has half a frame that nothing can end.
-    cut_off: bool,
+    /// Ready when shutdown cuts.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Counts as a call in flight until the body is gone.
     _in_flight: TaskTrackerToken,
 }
@@ -134,6 +132,9 @@ pub(crate) struct Ends {
     pub(crate) trace_id: Option<TraceId>,
     pub(crate) on_disconnect: OnDisconnect,
     pub(crate) tasks: Tasks,
+    /// For the log.
+    pub(crate) route: Arc<str>,
+    pub(crate) offer: Arc<Offer>,
 }
 
 /// The idle and the total limit and the beat of comments, on one timer. Passing bytes cost a look at the clock, not a
@@ -206,7 +207,7 @@ impl Clocks {
 
 impl StreamBody {
     pub(crate) fn new(feed: Feed, first: Queue, account: Account, clocks: Clocks, ends: Ends) -> Self {
-        let in_flight = ends.tasks.token();
+        let (in_flight, cut) = (ends.tasks.token(), Box::pin(ends.tasks.when_cut()));
         Self {
             feed: Some(feed),
             account: Some(account),
@@ -215,7 +216,7 @@ impl StreamBody {
             phase: Phase::Flowing,
             clocks,
             ends,
-            cut_off: false,
+            cut,
             _in_flight: in_flight,
         }
     }
@@ -241,7 +242,10 @@ impl StreamBody {
                         Poll::Ready(Step::More) => {
                             self.clocks.passed();
                             if size(&self.out) >= MAX_BURST {
-                                return Poll::Ready(self.burst());
+                                if self.cut.as_mut().poll(cx).is_pending() {
+                                    return Poll::Ready(self.burst());
+                                }
+                                self.finish(Finish::Shutdown);
                             }
                         }
                         Poll::Ready(Step::Over(end)) => self.finish(Finish::Wire(end)),
@@ -255,6 +259,10 @@ impl StreamBody {
                             if waiting > 0 {
                                 return Poll::Ready(self.burst());
                             }
+                            if self.cut.as_mut().poll(cx).is_ready() {
+                                self.finish(Finish::Shutdown);
+                                continue;
+                            }
                             match self.clocks.poll_tick(cx) {
                                 Poll::Ready(Tick::Expired(limit, after)) => {
                                     let how = match feed.unfinished_terminal() {
@@ -264,9 +272,7 @@ impl StreamBody {
                                     self.finish(how);
                                 }
                                 Poll::Ready(Tick::Beat) => {
-                                    if let Some(comment) =
-                                        self.ends.dialect.keep_alive().filter(|_| !feed.mid_event())
-                                    {
+                                    if let Some(comment) = self.ends.dialect.keep_alive() {
                                         return Poll::Ready(Some(Bytes::from_static(comment)));
                                     }
                                 }
@@ -327,16 +333,7 @@ impl StreamBody {
     fn finish(&mut self, how: Finish) {
         let Some(mut account) = self.account.take() else { return };
         let passed = self.feed.as_ref().map_or_else(Passed::default, Feed::passed);
-        let half = self.feed.as_ref().is_some_and(Feed::mid_event);
-        let (status, outcome, mut last) = how.read(&self.ends);
-        if half && status != AttemptStatus::Ok {
-            // The client has half an event, which must end so that the error is an event of its own.
-            if let Some(end) = self.ends.dialect.event_end() {
-                last = [end, &last[..]].concat().into();
-            } else {
-                (last, self.cut_off) = (Bytes::new(), true);
-            }
-        }
+        let (status, outcome, last) = how.read(&self.ends);
         if status != AttemptStatus::Ok {
             // The rest of a stream that went wrong is of no use: its connection is closed.
             self.feed = None;
@@ -348,13 +345,15 @@ impl StreamBody {
 }
 
 /// How many bytes wait to go out.
-fn size(queue: &Queue) -> usize {
+pub(crate) fn size(queue: &Queue) -> usize {
     queue.iter().map(Bytes::len).sum()
 }
 
 enum Finish {
     Wire(End),
     Expired(&'static str, Duration),
+    /// Steelyard shuts down and waits no longer.
+    Shutdown,
 }
 
 impl Finish {
@@ -363,9 +362,9 @@ impl Finish {
         match self {
             Self::Wire(End::Complete(terminal)) => (AttemptStatus::Ok, Outcome::Ok, terminal),
             Self::Wire(End::VendorError) => (AttemptStatus::Cut, Outcome::UpstreamError, Bytes::new()),
-            Self::Wire(End::Upstream(fault)) => {
+            Self::Wire(End::Upstream(code, fault)) => {
                 let text = format!("the vendor failed: {fault}; what you have received is incomplete");
-                let error = ApiError::new(ErrorCode::UpstreamFailed, text);
+                let error = ApiError::new(code, text);
                 (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
             }
             Self::Wire(End::Cut(why)) => {
@@ -386,6 +385,10 @@ impl Finish {
                 let error = ApiError::new(ErrorCode::UpstreamTimeout, text);
                 (AttemptStatus::Timeout, Outcome::Timeout, ends.error(&error))
             }
+            Self::Shutdown => {
+                let text = "the server is shutting down: what you have received is incomplete; try again, another may take the call";
+                (AttemptStatus::Cut, Outcome::Shutdown, ends.error(&shutting_down(text)))
+            }
         }
     }
 }
@@ -393,7 +396,9 @@ impl Finish {
 impl Ends {
     fn error(&self, error: &ApiError) -> Bytes {
         tracing::warn!(request.id = %self.request_id,
-            trace_id = self.trace_id.map(tracing::field::display), error.code = error.code.code(), error = %error.public,
+            trace_id = self.trace_id.map(tracing::field::display), route = %self.route,
+            channel = %self.offer.channel.name, model = %self.offer.model_name,
+            error.code = error.code.code(), error = %error.public,
             error.source = error.source.as_ref().map(tracing::field::display), "stream broke off");
         self.dialect.error_event(error, &self.request_id)
     }
@@ -409,22 +414,38 @@ impl Drop for StreamBody {
     fn drop(&mut self) {
         let Some(account) = self.account.take() else { return };
         let Some(feed) = self.feed.take() else { return };
-        match (self.ends.on_disconnect, tokio::runtime::Handle::try_current()) {
-            (OnDisconnect::Drain, Ok(_)) => {
-                self.ends.tasks.spawn(drain(feed, self.clocks.idle, account));
-            }
-            (OnDisconnect::Cut, _) | (OnDisconnect::Drain, Err(_)) => account.abandon(&feed.passed()),
+        // A client that did not read while the server shut down is not to blame.
+        if self.ends.tasks.is_cut() {
+            account.cut(&feed.passed());
+            return;
+        }
+        let rest = Rest { feed, account: Some(account) };
+        if self.ends.on_disconnect == OnDisconnect::Drain && tokio::runtime::Handle::try_current().is_ok() {
+            self.ends.tasks.spawn(drain(rest, self.clocks.idle));
         }
     }
 }
 
+/// An answer that nobody takes any more. Dropping it settles.
+struct Rest {
+    feed: Feed,
+    account: Option<Account>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        let Some(account) = self.account.take() else { return };
+        account.abandon(&self.feed.passed());
+    }
+}
+
 /// Reads an answer on after its client left, so that the vendor's own figures are charged.
-async fn drain(mut feed: Feed, idle: Duration, account: Account) {
+async fn drain(mut rest: Rest, idle: Duration) {
     let mut unread = Queue::new();
     let reading = async {
         loop {
             unread.clear();
-            let step = std::future::poll_fn(|cx| feed.poll(cx, &mut unread));
+            let step = std::future::poll_fn(|cx| rest.feed.poll(cx, &mut unread));
             match tokio::time::timeout(idle, step).await {
                 Ok(Step::More) => {}
                 Ok(Step::Over(_)) | Err(_) => break,
@@ -433,7 +454,6 @@ async fn drain(mut feed: Feed, idle: Duration, account: Account) {
     };
     // What has not come by then is cut; what passed is charged either way.
     let _ = tokio::time::timeout(DRAIN_LIMIT, reading).await;
-    account.abandon(&feed.passed());
 }
 
 #[cfg(test)]

@@ -150,9 +150,25 @@ impl Snapshot {
             Some(channel) => Arc::clone(channel),
             None => Arc::new(Channel::build(spec, secrets)?),
         };
+        for (deployment, model) in &spec.deployments {
+            if self.catalog.on(channel.catalog_name(), model).is_none() {
+                return Err(self.unknown_deployment(&channel, deployment, model));
+            }
+        }
         self.channel_order.push(Arc::clone(&channel.name));
         self.channels.insert(Arc::clone(&channel.name), channel);
         Ok(())
+    }
+
+    fn unknown_deployment(&self, channel: &Channel, deployment: &str, model: &str) -> SnapshotError {
+        let sold: Vec<_> = self.catalog.offers_of(channel.catalog_name()).collect();
+        let names = sold.iter().map(|offer| offer.upstream_model.as_ref());
+        SnapshotError::UnknownDeployment {
+            channel: channel.name.to_string(),
+            deployment: deployment.to_owned(),
+            model: model.to_owned(),
+            nearest: steelyard_billing::nearest(model, names, 1),
+        }
     }
 
     fn add_prices(&mut self, prices: &[PriceSpec]) -> Result<(), SnapshotError> {
@@ -169,7 +185,7 @@ impl Snapshot {
             let from = Timestamp::parse(&price.from.to_string()).map_err(|error| wrong(error.to_string()))?;
             let cells = price_cells(price).map_err(|error| wrong(error.to_string()))?;
             let key = (price.channel.clone(), price.model.clone());
-            let known = self.catalog.on(channel.catalog_name(), &price.model);
+            let known = channel.listed(&self.catalog, &price.model);
             // Later prices are laid over earlier ones; limits stay until they are named again.
             let base = self.prices.get(&key).cloned().unwrap_or_else(|| OwnPrice::published(known.as_ref()));
             let label = format!("{}/{}", price.channel, price.model);
@@ -187,8 +203,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// One offer for each model that a channel is known to serve: from the catalog, from its `models`, from
-    /// prices and from routes.
+    /// One offer for each model that a channel is known to serve: from the catalog or its `deployments`, from its
+    /// `models`, from prices and from routes.
     fn add_offers(&mut self, inputs: &Inputs) {
         let mut offers = Vec::new();
         for name in &self.channel_order {
@@ -196,7 +212,9 @@ impl Snapshot {
             let mut models: Vec<String> = self
                 .catalog
                 .offers_of(channel.catalog_name())
+                .filter(|_| channel.has_the_catalogs_models())
                 .map(|offer| offer.upstream_model.to_string())
+                .chain(channel.spec.deployments.keys().cloned())
                 .chain(channel.spec.models.iter().cloned())
                 .chain(inputs.prices.iter().filter(|p| p.channel == **name).map(|p| p.model.clone()))
                 .chain(
@@ -216,7 +234,7 @@ impl Snapshot {
     }
 
     fn make_offer(&self, channel: &Arc<Channel>, upstream_model: &str) -> Offer {
-        let known = self.catalog.on(channel.catalog_name(), upstream_model);
+        let known = channel.listed(&self.catalog, upstream_model);
         let own = self.prices.get(&(channel.name.to_string(), upstream_model.to_owned()));
         let own = own.cloned().unwrap_or_else(|| OwnPrice::published(known.as_ref()));
         let model = known.map(|offer| offer.model);
@@ -225,6 +243,7 @@ impl Snapshot {
             model_name: model.as_ref().map_or_else(|| upstream_model.into(), |model| Arc::clone(&model.id)),
             model,
             upstream_model: upstream_model.into(),
+            geo: channel.geo(upstream_model, &own.list),
             prices: own.list,
             context_window: own.context_window,
             max_output: own.max_output,

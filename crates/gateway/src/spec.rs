@@ -2,6 +2,7 @@
 //! lower into these, and [`crate::snapshot`] builds from nothing else. Doc comments here are the reference page.
 
 mod secret;
+mod size;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use secret::{SecretError, SecretRef, Secrets};
+pub use size::ByteSize;
 
 /// A wire adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -19,12 +21,16 @@ pub use secret::{SecretError, SecretRef, Secrets};
 pub enum ProviderKind {
     /// OpenAI's own API.
     Openai,
+    /// Azure OpenAI. Its models are the account's deployments, under the names that these were given.
+    Azure,
     /// Any server that speaks OpenAI's Chat Completions: vLLM, Ollama, a vendor's compatible endpoint.
     Compatible,
     /// Anthropic's own API.
     Anthropic,
     /// Amazon Bedrock's Converse API.
     Bedrock,
+    /// Google's Gemini API.
+    Gemini,
     /// The scripted stand-in inside Steelyard. It is not a language model.
     Sandbox,
 }
@@ -34,9 +40,11 @@ impl ProviderKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Openai => "openai",
+            Self::Azure => "azure",
             Self::Compatible => "compatible",
             Self::Anthropic => "anthropic",
             Self::Bedrock => "bedrock",
+            Self::Gemini => "gemini",
             Self::Sandbox => "sandbox",
         }
     }
@@ -51,10 +59,27 @@ pub struct ChannelSpec {
     /// The wire adapter.
     pub provider: ProviderKind,
     /// Where the provider is reached, up to and without `/chat/completions`. Required for `compatible`;
-    /// `https://api.openai.com/v1` for `openai`, `https://api.anthropic.com` for `anthropic`
-    /// and `https://bedrock-runtime.REGION.amazonaws.com` for `bedrock` unless given.
+    /// `https://api.openai.com/v1` for `openai`, `https://api.anthropic.com` for `anthropic`,
+    /// `https://bedrock-runtime.REGION.amazonaws.com` for `bedrock`
+    /// and `https://generativelanguage.googleapis.com` for `gemini` unless given. For `azure` the address of the
+    /// resource, such as `https://NAME.openai.azure.com`; required.
     #[serde(default)]
     pub base_url: Option<String>,
+    /// Azure's API version. With a date, such as `2024-10-21`, the deployment is called by its own path,
+    /// `/openai/deployments/NAME`. Without, all are called at `/openai/v1`, which is also where `preview` is sent.
+    /// Dates before 2024-08 are refused: they do not report usage in streams.
+    #[serde(default)]
+    pub api_version: Option<String>,
+    /// Azure's deployments, by the names that they were given, each with the name that the catalog has for its model at Azure:
+    /// `{ chat-prod = "gpt-6-sol" }`. Their prices and limits are then known, and they can be called by either name. Without any,
+    /// each of the catalog's models is taken to be deployed under its own name, as Azure proposes.
+    #[serde(default)]
+    pub deployments: BTreeMap<String, String>,
+    /// Whether a `compatible` server speaks OpenAI's Responses (`BASE_URL/responses`) beside Chat Completions. Clients of
+    /// Responses are then relayed to it; without, their calls are translated. `openai` does, and so does `azure` at
+    /// `/openai/v1`.
+    #[serde(default)]
+    pub responses: bool,
     /// The account's API key: `env:NAME`, `file:PATH`, `vault:NAME`, or the key itself.
     #[serde(default)]
     pub api_key: Option<SecretRef>,
@@ -65,6 +90,9 @@ pub struct ChannelSpec {
     /// identity, container, instance.
     #[serde(default)]
     pub credentials: Option<CredentialsSpec>,
+    /// An application registered at Microsoft Entra, which lets in at Azure instead of an `api_key`.
+    #[serde(default)]
+    pub entra: Option<EntraSpec>,
     /// OpenAI organization, sent as `OpenAI-Organization`.
     #[serde(default)]
     pub organization: Option<String>,
@@ -74,9 +102,11 @@ pub struct ChannelSpec {
     /// Models to offer under their bare names, beside those that the catalog knows for this provider.
     #[serde(default)]
     pub models: Vec<String>,
-    /// Geography of the account, for prices that differ by it.
-    #[serde(default = "default_geo")]
-    pub geo: String,
+    /// Geography of the account, for prices that differ by it, in the price book's words. Unless given, it follows each
+    /// model: on `bedrock` an inference profile's prefix (`us.`, `eu.`, `global.`), else the region; on `openai` the
+    /// address (`eu.api.openai.com`); elsewhere `global`. What a vendor reports in an answer goes before all of these.
+    #[serde(default)]
+    pub geo: Option<String>,
     /// A PEM file of certificate authorities to trust for this channel beside the machine's own.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -86,6 +116,14 @@ pub struct ChannelSpec {
     /// Time limits towards this provider.
     #[serde(default)]
     pub timeouts: TimeoutSpec,
+    /// Largest whole answer. One that is larger is taken for a defect of the vendor's: it is in memory while it comes.
+    /// Streams have no limit.
+    #[serde(default = "default_max_answer")]
+    pub max_answer: ByteSize,
+}
+
+const fn default_max_answer() -> ByteSize {
+    ByteSize(64 << 20)
 }
 
 impl ChannelSpec {
@@ -96,12 +134,14 @@ impl ChannelSpec {
 
     /// Its secrets.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
-        self.api_key.iter().chain(self.credentials.iter().flat_map(CredentialsSpec::secrets))
+        let pair = self.credentials.iter().flat_map(CredentialsSpec::secrets);
+        self.api_key.iter().chain(pair).chain(self.entra.iter().map(|entra| &entra.client_secret))
     }
 
     /// Its secrets, to be completed.
     pub fn secrets_mut(&mut self) -> impl Iterator<Item = &mut SecretRef> {
-        self.api_key.iter_mut().chain(self.credentials.iter_mut().flat_map(CredentialsSpec::secrets_mut))
+        let pair = self.credentials.iter_mut().flat_map(CredentialsSpec::secrets_mut);
+        self.api_key.iter_mut().chain(pair).chain(self.entra.iter_mut().map(|entra| &mut entra.client_secret))
     }
 }
 
@@ -129,8 +169,24 @@ impl CredentialsSpec {
     }
 }
 
-fn default_geo() -> String {
-    "global".to_owned()
+/// An application of Microsoft Entra, with a secret. It needs the role "Cognitive Services OpenAI User" on the resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntraSpec {
+    /// The directory (tenant) that the application is registered in: its id or its domain.
+    pub tenant: String,
+    /// The application's (client's) id.
+    pub client_id: String,
+    /// Its secret: `env:NAME`, `file:PATH`, `vault:NAME`, or the secret itself.
+    pub client_secret: SecretRef,
+    /// Where tokens are asked for. Unless given `https://login.microsoftonline.com`; national clouds have others, such as
+    /// `https://login.microsoftonline.us`.
+    #[serde(default)]
+    pub authority: Option<String>,
+    /// What the tokens are for. Unless given `https://cognitiveservices.azure.com/.default`; national clouds have others, such as
+    /// `https://cognitiveservices.azure.us/.default`.
+    #[serde(default)]
+    pub scope: Option<String>,
 }
 
 /// Time limits of an attempt, written `500ms`, `10s`, `2m`.
@@ -139,7 +195,8 @@ fn default_geo() -> String {
 pub struct TimeoutSpec {
     /// Until a connection stands, TLS included.
     pub connect: Span,
-    /// From sending the request until the first byte of the answer's head.
+    /// From sending the request until the head of the answer; of a stream, until its first bytes. Where a stream is
+    /// translated, it runs until the first piece of the answer: signs of life do not count there.
     pub first_byte: Span,
     /// Between two pieces of an answer.
     pub idle: Span,
@@ -251,10 +308,12 @@ pub struct PriceSpec {
     /// Generated reasoning tokens, where they are not priced as output.
     #[serde(default)]
     pub reasoning: Option<String>,
-    /// Largest prompt and answer together, in tokens.
+    /// Largest prompt and answer together, in tokens. Unless given, the catalog's; if nobody knows it, the worst case of
+    /// a call with a URL or a file id is assumed.
     #[serde(default)]
     pub context_window: Option<u64>,
-    /// Largest answer, in tokens.
+    /// Largest answer, in tokens. Unless given, the catalog's, else the context window; if nobody knows either, the
+    /// worst case of a call without a limit of its own is assumed.
     #[serde(default)]
     pub max_output: Option<u64>,
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -22,7 +22,34 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let cut = self.cut.clone();
+        // Boxed at once: each layer of futures around it would have room for it twice, and tasks live long.
+        let work = Box::pin(work);
         self.tracker.spawn(async move { cut.run_until_cancelled_owned(work).await })
+    }
+
+    /// Runs `work`, which comes to its end by itself once shutdown cuts.
+    pub(crate) fn accompany<F>(&self, work: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn(work)
+    }
+
+    /// Waits for `work`; none if shutdown cut it.
+    pub(crate) async fn until_cut<F: Future>(&self, work: F) -> Option<F::Output> {
+        self.cut.run_until_cancelled(work).await
+    }
+
+    /// Ready when shutdown cuts.
+    pub(crate) fn when_cut(&self) -> WaitForCancellationFutureOwned {
+        // A token of its own: streams look at theirs at every turn, and must not wait for each other.
+        self.cut.child_token().cancelled_owned()
+    }
+
+    /// Whether shutdown has cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.is_cancelled()
     }
 
     /// Counts as running until the token is dropped.
@@ -41,7 +68,7 @@ impl Tasks {
         self.tracker.wait().await;
     }
 
-    /// Drops what was spawned and still runs: it settles by what had passed.
+    /// Ends what still runs: it settles by what had passed, and callers are told why.
     pub fn cut(&self) {
         self.cut.cancel();
     }

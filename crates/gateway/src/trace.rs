@@ -3,7 +3,7 @@
 //! with `steelyard.` where they have none.
 //!
 //! Constraints: nothing of a prompt, an answer, a credential or a key; every fact comes from the record that goes into
-//! the ledger; a span is never a reason to wait. Where nobody asked for traces there is no span, and the caller's own
+//! the ledger, or is the vendor's word about its answer; a span is never a reason to wait. Where nobody asked for traces there is no span, and the caller's own
 //! trace context goes on to the vendor unchanged (W3C Trace Context, §2.1: "forwards").
 
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use steelyard_billing::rate::{ANSWER_CLASSES, prompt_tokens};
 use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Outcome};
 use steelyard_core::{ApiError, Money, RequestId, Timestamp, Usage, UsageClass};
 
+use crate::account::Passed;
 use crate::call::Endpoint;
 use crate::offer::Offer;
 
@@ -158,7 +159,7 @@ impl CallTrace {
                 text("steelyard.dialect", &call.dialect),
             ]);
         }
-        let here = offer.channel.provider.wire().is_none();
+        let here = offer.channel.provider.is_here();
         let builder = SpanBuilder::from_name(format!("{} {}", call.endpoint, attempt.upstream_model))
             .with_kind(if here { SpanKind::Internal } else { SpanKind::Client })
             .with_start_time(system(attempt.started))
@@ -205,11 +206,20 @@ impl CallTrace {
         }
     }
 
-    /// The model that the vendor says answered the attempt in flight.
-    pub(crate) fn answered_by(&mut self, model: Option<&str>) {
-        let span = self.live.as_mut().and_then(|live| live.attempts.last_mut());
-        if let (Some(span), Some(model)) = (span, model) {
-            span.set_attribute(KeyValue::new("gen_ai.response.model", model.to_owned()));
+    /// What the vendor of the attempt in flight says of its answer.
+    pub(crate) fn answered(&mut self, passed: &Passed) {
+        let Some(span) = self.live.as_mut().and_then(|live| live.attempts.last_mut()) else { return };
+        for (name, value) in [("gen_ai.response.id", &passed.id), ("gen_ai.response.model", &passed.model)] {
+            if let Some(value) = value {
+                span.set_attribute(KeyValue::new(name, value.clone()));
+            }
+        }
+        if !passed.finish.is_empty() {
+            let words = passed.finish.iter().map(|reason| reason.word().to_owned().into()).collect();
+            span.set_attribute(KeyValue::new(
+                "gen_ai.response.finish_reasons",
+                Value::Array(opentelemetry::Array::String(words)),
+            ));
         }
     }
 
@@ -228,7 +238,11 @@ impl CallTrace {
         set_cost(span, entry.amount());
         match entry.outcome {
             Outcome::Ok => {}
-            Outcome::UpstreamError | Outcome::ClientGone | Outcome::Timeout | Outcome::Unsettled => {
+            Outcome::UpstreamError
+            | Outcome::ClientGone
+            | Outcome::Timeout
+            | Outcome::Unsettled
+            | Outcome::Shutdown => {
                 fail(span, entry.outcome.name());
             }
         }

@@ -1,20 +1,21 @@
 //! Calls whose client and vendor speak different wires: the request is decoded once and written anew for each
 //! target, the answer is decoded and written anew for the client.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use http_body::Body;
-use hyper::body::Incoming;
+use steelyard_core::ErrorCode;
+use steelyard_core::record::Basis;
 use steelyard_dialect::chat::{Part, ToolInput};
 use steelyard_dialect::{
     ChatResponse, Dialect, ReplyContext, StreamDecoder, StreamEncoder, StreamEvent, UpstreamFault, WireError,
 };
 
 use crate::account::Passed;
+use crate::answer::Upstream;
 use crate::feed::{End, Step};
+use crate::mask::Mask;
 use crate::relay::Queue;
 
 /// What the account needs of a whole answer.
@@ -23,6 +24,9 @@ pub(crate) fn passed(response: &ChatResponse) -> Passed {
     Passed {
         usage: response.usage,
         tier: response.service_tier.clone(),
+        geo: response.geo.clone(),
+        id: response.id.clone(),
+        finish: response.choices.iter().map(|choice| choice.finish.clone()).collect(),
         model: Some(response.model.clone()).filter(|model| !model.is_empty()),
         content_bytes: parts.map(part_bytes).sum(),
         ..Passed::default()
@@ -54,18 +58,24 @@ fn part_bytes(part: &Part) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     passed: Passed,
-    finished: bool,
+    /// Pieces that had passed when the last figures came.
+    told_events: u64,
 }
 
 impl Meter {
     pub(crate) fn note(&mut self, event: &StreamEvent) {
         match event {
-            StreamEvent::Start { service_tier, model, .. } => {
+            StreamEvent::Start { id, service_tier, model, .. } => {
+                self.passed.id.clone_from(id);
                 self.passed.tier.clone_from(service_tier);
                 self.passed.model.clone_from(model);
             }
-            StreamEvent::Usage(usage) => self.passed.usage = Some(*usage),
+            StreamEvent::Usage(usage) => {
+                self.passed.usage = Some(*usage);
+                self.told_events = self.passed.content_events;
+            }
             StreamEvent::ServiceTier(tier) => self.passed.tier = Some(tier.clone()),
+            StreamEvent::Geo(geo) => self.passed.geo = Some(geo.clone()),
             StreamEvent::Text { text, .. }
             | StreamEvent::Reasoning { text, .. }
             | StreamEvent::Refusal { text, .. }
@@ -75,7 +85,7 @@ impl Meter {
                 self.passed.content_bytes += text.len() as u64;
                 self.passed.content_events += u64::from(!text.is_empty());
             }
-            StreamEvent::Finish { .. } => self.finished = true,
+            StreamEvent::Finish { reason, .. } => self.passed.finish.push(reason.clone()),
             StreamEvent::ReasoningSignature { .. }
             | StreamEvent::Citation { .. }
             | StreamEvent::PartEnd { .. }
@@ -85,15 +95,16 @@ impl Meter {
         }
     }
 
-    /// Figures that came before the answer was complete do not count it.
-    pub(crate) fn passed(&self) -> Passed {
-        Passed { usage_is_early: !self.finished, ..self.passed.clone() }
+    /// What has passed; `over`: the answer told why it ended.
+    pub(crate) fn passed(&self, over: bool) -> Passed {
+        let outran = self.told_events < self.passed.content_events;
+        Passed { outran, broke_off: !over, ..self.passed.clone() }
     }
 }
 
 /// A vendor's stream, event by event in the client's wire.
 pub(crate) struct TranslateFeed {
-    upstream: Incoming,
+    upstream: Upstream,
     decoder: StreamDecoder,
     encoder: StreamEncoder,
     meter: Meter,
@@ -101,16 +112,23 @@ pub(crate) struct TranslateFeed {
     sent: Instant,
     begun: bool,
     fault: Option<UpstreamFault>,
+    vendor: Dialect,
+    /// The count of the prompt, for figures that the vendor does not tell.
+    counted_prompt: u64,
+    /// What an error of the vendor's must not quote.
+    secrets: Mask,
     at_end: bool,
 }
 
 impl TranslateFeed {
     pub(crate) fn new(
-        upstream: Incoming,
+        upstream: Upstream,
         vendor: Dialect,
         client: Dialect,
         context: ReplyContext,
+        counted_prompt: u64,
         sent: Instant,
+        secrets: Mask,
     ) -> Self {
         Self {
             upstream,
@@ -121,16 +139,16 @@ impl TranslateFeed {
             sent,
             begun: false,
             fault: None,
+            vendor,
+            counted_prompt,
+            secrets,
             at_end: false,
         }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
-        let step = match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => self.take(&data, out),
-                Err(_trailers) => Step::More,
-            },
+        let step = match ready!(self.upstream.poll_data(cx)) {
+            Some(Ok(data)) => self.take(&data, out),
             Some(Err(error)) => Step::Over(End::Cut(error.to_string())),
             None => {
                 self.at_end = true;
@@ -158,6 +176,11 @@ impl TranslateFeed {
             return Step::Over(self.failed(error));
         }
         let mut last = BytesMut::new();
+        let (usage, basis) = self.passed().figures(self.counted_prompt);
+        if basis == Basis::Counted {
+            // What the client is told is what is charged, also where the vendor told nothing.
+            self.encoder.push(&StreamEvent::Usage(usage), &mut last);
+        }
         let elapsed = self.elapsed_ms();
         self.encoder.finish(elapsed, &mut last);
         Step::Over(End::Complete(last.freeze()))
@@ -185,31 +208,43 @@ impl TranslateFeed {
     fn failed(&mut self, error: WireError) -> End {
         match error {
             WireError::Upstream(fault) => {
+                let fault = self.secrets.fault(fault);
                 self.fault = Some(fault.clone());
-                End::Upstream(fault)
+                let code = match self.vendor.refusal(&fault).0.as_u16() {
+                    429 => ErrorCode::UpstreamRateLimited,
+                    408 | 504 => ErrorCode::UpstreamTimeout,
+                    503 | 529 => ErrorCode::UpstreamOverloaded,
+                    _ => ErrorCode::UpstreamFailed,
+                };
+                End::Upstream(code, fault)
             }
             WireError::Cut => End::Cut("the vendor closed the stream before its end".to_owned()),
-            WireError::Garbage(_) | WireError::TooLong { .. } => End::Garbage(error),
+            WireError::Garbage(_) | WireError::TooLong { .. } => {
+                End::Garbage(self.secrets.text(error.to_string()))
+            }
         }
     }
 
     /// Reads what follows the end, so that the connection can be used again.
     pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while !self.at_end {
-            match ready!(Pin::new(&mut self.upstream).poll_frame(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => self.at_end = true,
-            }
+        if !self.at_end {
+            ready!(self.upstream.poll_away(cx));
+            self.at_end = true;
         }
         Poll::Ready(())
     }
 
     pub(crate) fn passed(&self) -> Passed {
-        self.meter.passed()
+        self.meter.passed(self.decoder.is_over())
     }
 
     /// The vendor's own error, if one has come.
-    pub(crate) fn vendor_error(&self) -> Option<String> {
-        self.fault.as_ref().map(ToString::to_string)
+    pub(crate) fn vendor_error(&self) -> Option<&UpstreamFault> {
+        self.fault.as_ref()
+    }
+
+    /// Whether the vendor has said anything of its answer.
+    pub(crate) fn begun(&self) -> bool {
+        self.begun
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use steelyard_core::{ApiError, ErrorCode};
 use steelyard_gateway::Gateway;
@@ -14,7 +15,7 @@ use steelyard_gateway::Gateway;
 use crate::auth::SigningKeys;
 use crate::control::Control;
 use crate::drain::Drain;
-use crate::{api, dialect, health, scrape};
+use crate::{api, dialect, head, health, scrape};
 
 /// Limits on what a client may send.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +54,11 @@ impl App {
                 .route(&format!("{prefix}/models"), get(dialect::openai::models))
                 .route(&format!("{prefix}/models/{{*name}}"), get(dialect::openai::model));
         }
+        for prefix in ["/v1", "/openai/v1"] {
+            router = router
+                .route(&format!("{prefix}/responses"), post(dialect::openai_responses::create))
+                .route(&format!("{prefix}/responses/{{*rest}}"), any(dialect::openai_responses::stored));
+        }
         for prefix in ["/v1", "/anthropic/v1"] {
             router = router
                 .route(&format!("{prefix}/messages"), post(dialect::anthropic::messages))
@@ -72,6 +78,14 @@ impl App {
                     get(dialect::bedrock_control::get_profile),
                 );
         }
+        for prefix in ["/v1beta", "/gemini/v1beta", "/gemini/v1"] {
+            router = router.route(&format!("{prefix}/models"), get(dialect::gemini::models)).route(
+                &format!("{prefix}/models/{{*name}}"),
+                get(dialect::gemini::model).post(dialect::gemini::call),
+            );
+        }
+        // Beside the models of OpenAI's wire, which are not posted to.
+        router = router.route("/v1/models/{*name}", post(dialect::gemini::call));
         router
             .nest("/api/v1", api::router(&self))
             .route("/healthz", get(health::healthz))
@@ -79,9 +93,17 @@ impl App {
             .route("/metrics", get(scrape::scrape))
             .fallback(unknown_path)
             .method_not_allowed_fallback(wrong_method)
+            .layer(axum::middleware::from_fn(refuse_large_head))
             // Bodies are limited where they are read: by `server.max_body`.
             .layer(DefaultBodyLimit::disable())
             .with_state(self)
+    }
+}
+
+async fn refuse_large_head(request: Request, next: Next) -> Response {
+    match head::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => render(&request, &error),
     }
 }
 

@@ -63,30 +63,56 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
 
 async fn frames(mut body: Body, limit: usize, announced: Option<u64>) -> Result<Bytes, ApiError> {
     let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    let mut blocks: Vec<BytesMut> = Vec::new();
+    let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             ApiError::new(ErrorCode::IncompleteBody, "the request body broke off before its end")
                 .with_source(error)
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > limit {
-            return Err(too_large(limit));
-        }
         // A small body comes in one piece, which then is not copied.
-        if first.is_empty() && rest.is_empty() {
+        if length == 0 {
+            length = data.len();
             first = data;
         } else {
-            if rest.is_empty() {
+            if blocks.is_empty() {
                 let expected = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-                rest.reserve(expected.max(first.len() + data.len()));
-                rest.extend_from_slice(&first);
+                blocks.push(BytesMut::with_capacity(expected));
+                append(&mut blocks, &first, 0);
                 first = Bytes::new();
             }
-            rest.extend_from_slice(&data);
+            append(&mut blocks, &data, length);
+            length += data.len();
+        }
+        if length > limit {
+            return Err(too_large(limit));
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    if blocks.len() < 2 {
+        return Ok(blocks.pop().map_or(first, BytesMut::freeze));
+    }
+    let mut whole = BytesMut::with_capacity(length);
+    for block in blocks {
+        whole.extend_from_slice(&block);
+    }
+    Ok(whole.freeze())
+}
+
+/// Appends to a body of which `length` bytes are there. It grows by blocks: one buffer that is copied as it grows would
+/// leave as much behind as it holds, of every body that turns out to be too large.
+fn append(blocks: &mut Vec<BytesMut>, mut data: &[u8], length: usize) {
+    const SMALLEST: usize = 16 << 10;
+    const LARGEST: usize = 1 << 20;
+    while let Some(last) = blocks.last_mut() {
+        let (now, later) = data.split_at(data.len().min(last.capacity() - last.len()));
+        last.extend_from_slice(now);
+        data = later;
+        if data.is_empty() {
+            return;
+        }
+        blocks.push(BytesMut::with_capacity(length.clamp(SMALLEST, LARGEST)));
+    }
 }
 
 fn decode(decoder: impl Read, name: &str, limit: usize) -> Result<Bytes, ApiError> {
@@ -139,6 +165,33 @@ mod tests {
         assert_eq!(code(&none, "{}", 2).await, Ok("{}".into()));
         assert_eq!(code(&none, "{} ", 2).await, Err(ErrorCode::BodyTooLarge));
         assert_eq!(code(&headers(&[("content-length", "9")]), "{}", 2).await, Err(ErrorCode::BodyTooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_of_any_size_is_put_together_again() {
+        let mut seed = 7_u32;
+        for announced in [false, true] {
+            let pieces: Vec<Bytes> = (0..200_u32)
+                .map(|number| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    let byte = u8::try_from(number).unwrap();
+                    Bytes::from(vec![byte; usize::try_from(seed >> 16).unwrap() % 40_000])
+                })
+                .collect();
+            let whole = pieces.concat();
+            let body = || {
+                let pieces = pieces.clone().into_iter().map(Ok::<_, std::convert::Infallible>);
+                Body::from_stream(futures_util::stream::iter(pieces))
+            };
+            let length = whole.len().to_string();
+            let mut headers = HeaderMap::new();
+            if announced {
+                headers.insert(CONTENT_LENGTH, length.parse().unwrap());
+            }
+            assert_eq!(read(&headers, body(), whole.len(), WAIT).await.unwrap(), whole);
+            let error = read(&headers, body(), whole.len() - 1, WAIT).await.unwrap_err();
+            assert_eq!(error.code, ErrorCode::BodyTooLarge);
+        }
     }
 
     #[tokio::test]

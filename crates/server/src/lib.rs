@@ -12,6 +12,7 @@ mod body;
 pub mod control;
 mod dialect;
 pub mod drain;
+mod head;
 mod health;
 mod linger;
 pub mod listen;

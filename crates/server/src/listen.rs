@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
+use crate::head::{self, Answered};
 use crate::linger::Lingering;
 
 /// When connections are given up.
@@ -38,9 +39,6 @@ pub struct ConnectionLimits {
     /// How long connections may take to close once shutdown has come to them.
     pub closing: Duration,
 }
-
-/// A connection buffers at most so much; it also bounds the head of a request.
-const BUFFER: usize = 64 << 10;
 
 /// What a listener speaks beneath HTTP.
 #[derive(Clone)]
@@ -81,10 +79,14 @@ pub async fn serve(
         connections.spawn(async move {
             match transport {
                 Transport::Plain => talk.over(stream, watcher).await,
+                // Boxed, because it is much larger than what a connection in clear needs.
                 Transport::Tls(acceptor) => {
-                    if let Some(stream) = handshake(&acceptor, stream, limits.head).await {
-                        talk.over(stream, watcher).await;
-                    }
+                    let secured = Box::pin(async move {
+                        if let Some(stream) = handshake(&acceptor, stream, limits.head).await {
+                            talk.over(stream, watcher).await;
+                        }
+                    });
+                    secured.await;
                 }
             }
         });
@@ -100,12 +102,13 @@ pub async fn serve(
 
 fn builder(limits: ConnectionLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(BUFFER);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(head::READ);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .max_concurrent_streams(1024)
+        .max_header_list_size(u32::try_from(head::READ).unwrap_or(u32::MAX))
         .adaptive_window(true);
     builder
 }
@@ -144,8 +147,9 @@ impl Talk {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Some(begun) = beginning(&mut stream, self.limits.head).await else { return };
-        let stream = TokioIo::new(Lingering::new(begun, stream));
-        let connection = self.builder.serve_connection(stream, service(self.router)).into_owned();
+        let heard = Arc::new(AtomicBool::new(false));
+        let stream = TokioIo::new(Answered::new(Lingering::new(begun, stream), Arc::clone(&heard)));
+        let connection = self.builder.serve_connection(stream, service(self.router, heard)).into_owned();
         // A client that breaks off is its own business; what it had asked for settles by itself.
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(error = %error, "connection ended");
@@ -180,9 +184,11 @@ pub fn bound(listener: &TcpListener) -> std::io::Result<SocketAddr> {
 
 fn service(
     router: Router,
+    heard: Arc<AtomicBool>,
 ) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone {
     service_fn(move |mut request: Request<Incoming>| {
+        heard.store(true, Ordering::Relaxed);
         let router = router.clone();
         async move {
             let id = RequestId::new();

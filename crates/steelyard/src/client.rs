@@ -123,9 +123,9 @@ impl Client {
         match text("message") {
             Some(message) => Refused { status, code: text("code"), message }.into(),
             None if headers.contains_key("x-steelyard-request-id") => {
-                anyhow::anyhow!("the server at {} answered {status} without a reason", self.base)
+                anyhow::anyhow!("the server at {} answered {} without a reason", self.base, status.as_u16())
             }
-            None => self.stranger(&format!("it answered {status}")),
+            None => self.stranger(&format!("it answered {}", status.as_u16())),
         }
     }
 

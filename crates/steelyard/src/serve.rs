@@ -17,6 +17,7 @@ use steelyard_server::tls::{self, Certificates, SelfSigned};
 use steelyard_server::{App, Drain, Limits, SigningKeys, install_recorder};
 use steelyard_store::{DataDir, Db, Secret, Settler, Spool, SpoolOptions};
 use tokio::net::TcpListener;
+use tokio::signal::unix::SignalKind;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -89,6 +90,7 @@ pub async fn start(options: ServeOptions) -> anyhow::Result<Running> {
 /// The same, with another ledger behind the gateway: how the benchmark learns what durability costs.
 pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) -> anyhow::Result<Running> {
     install_tls_provider();
+    survive_file_limits()?;
     let ServeOptions { loaded, data_dir, listen, watch: sources } = options;
     let Config { server, ledger: ledger_config, .. } = &loaded.config;
     let durability = match ledger_config.durability {
@@ -97,6 +99,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     };
     let clock = Clock::System;
     let dir = DataDir::open(&data_dir)?;
+    warn_of_exposed_keys(&dir);
     let db = match &loaded.config.store.url {
         None => Db::open(&dir, durability, clock.clone()).await?,
         Some(url) => {
@@ -188,6 +191,13 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
     })
 }
 
+/// A write beyond a limit on the size of files (`ulimit -f`, `LimitFSIZE`) is to fail as on a full disk. Left alone, the
+/// signal that comes with it ends the process; the handler stays when the stream of signals is dropped.
+fn survive_file_limits() -> std::io::Result<()> {
+    let signal = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    tokio::signal::unix::signal(signal).map(drop)
+}
+
 async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     listen::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: is the port free, and the address one of this machine?")
@@ -262,6 +272,15 @@ impl Running {
             let _ = std::fs::remove_file(self.dir.path().join(file));
         }
         tracing::info!("stopped");
+    }
+}
+
+fn warn_of_exposed_keys(dir: &DataDir) {
+    for (path, mode) in dir.exposed_keys() {
+        let path = path.display();
+        tracing::warn!(
+            "{path} has mode {mode:04o}, so others than its owner may have the key in it: `chmod 600 {path}`"
+        );
     }
 }
 
@@ -354,7 +373,7 @@ pub async fn run_with(args: ServeArgs, ledger: Option<Arc<dyn Ledger>>) -> anyho
     let listen = loaded.config.server.listen.clone();
     let options = ServeOptions { loaded, data_dir: data_dir.clone(), listen, watch: Some(args.sources()) };
     // Signals count from here on, so that one that comes while the parts start is not lost.
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let running = start_with(options, ledger).await?;
     welcome(&running, &data_dir)?;
     tokio::select! {

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use steelyard_core::port::Ledger;
-use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Intent, Outcome};
+use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Hold, Intent, Outcome};
 use steelyard_core::{Clock, KeyId, Money, RequestId, Usage, UsageClass};
 use steelyard_store::repo::{Dimension, UsageFilter};
 use steelyard_store::{DataDir, Db, Durability, Settler, Spool, SpoolOptions};
@@ -56,7 +56,7 @@ fn intent(clock: &Clock, key: KeyId) -> Intent {
             status: AttemptStatus::Open,
             http_status: None,
             vendor_request_id: None,
-            hold: Some(Money::from_pico(1_234_000_000)),
+            hold: Some(Hold::Known(Money::from_pico(1_234_000_000))),
             usage: Usage::ZERO,
             basis: None,
             amount: None,

@@ -109,6 +109,22 @@ impl DataDir {
         self.path.join("vault.key")
     }
 
+    /// Files with keys that others than their owner may read or write, each with its mode. The system does not say so on
+    /// other systems than Unix.
+    pub fn exposed_keys(&self) -> Vec<(PathBuf, u32)> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o777);
+            let keys = [self.admin_key_file(), self.vault_key_file(), self.certificate().1];
+            let exposed =
+                |path: PathBuf| mode(&path).filter(|mode| mode & 0o077 != 0).map(|mode| (path, mode));
+            keys.into_iter().filter_map(exposed).collect()
+        }
+        #[cfg(not(unix))]
+        Vec::new()
+    }
+
     /// Reads the key under which secrets in the database are sealed; none if there is no such file.
     ///
     /// # Errors
@@ -214,5 +230,10 @@ mod tests {
         assert_eq!(mode(&dir.admin_key_file()), 0o600);
         dir.make_vault_key().unwrap();
         assert_eq!(mode(&dir.vault_key_file()), 0o600);
+        assert_eq!(dir.exposed_keys(), []);
+        for file in [dir.admin_key_file(), dir.vault_key_file()] {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        assert_eq!(dir.exposed_keys(), [(dir.admin_key_file(), 0o640), (dir.vault_key_file(), 0o640)]);
     }
 }

@@ -10,7 +10,7 @@ mod code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use steelyard_core::record::{Attempt, AttemptStatus, CallFacts, Entry, Intent, Outcome};
+use steelyard_core::record::{Attempt, AttemptStatus, CallFacts, Entry, Hold, Intent, Outcome};
 use steelyard_core::{EntryId, KeyId, Money, RequestId, Timestamp, Usage, UsageClass};
 
 use code::{BASES, OUTCOMES, STATUSES, basis_code, class_code, outcome_code, status_code};
@@ -53,6 +53,7 @@ mod tag {
     pub(super) const BASIS: u8 = 34;
     pub(super) const AMOUNT: u8 = 35;
     pub(super) const FLAG: u8 = 36;
+    pub(super) const HOLD_ASSUMED: u8 = 37;
 }
 
 /// Why bytes are not a record.
@@ -193,8 +194,10 @@ impl Out {
         if let Some(id) = vendor_request_id {
             self.text(tag::VENDOR_REQUEST, id);
         }
-        if let Some(hold) = hold {
-            self.signed(tag::HOLD, hold.pico());
+        match hold {
+            Some(Hold::Known(hold)) => self.signed(tag::HOLD, hold.pico()),
+            Some(Hold::Assumed(hold)) => self.signed(tag::HOLD_ASSUMED, hold.pico()),
+            None => {}
         }
         for (class, count) in usage.counted() {
             self.code(tag::USAGE, class_code(class));
@@ -375,7 +378,8 @@ fn attempt_field(attempt: &mut Attempt, left: &mut In<'_>) -> Result<(), DecodeE
         tag::STATUS => attempt.status = left.one_of(&STATUSES, status_code)?,
         tag::HTTP_STATUS => attempt.http_status = Some(left.number()?),
         tag::VENDOR_REQUEST => attempt.vendor_request_id = Some(left.text()?.to_owned()),
-        tag::HOLD => attempt.hold = Some(left.money()?),
+        tag::HOLD => attempt.hold = Some(Hold::Known(left.money()?)),
+        tag::HOLD_ASSUMED => attempt.hold = Some(Hold::Assumed(left.money()?)),
         tag::USAGE => {
             let class = left.one_of(UsageClass::ALL, class_code)?;
             attempt.usage[class] = left.number()?;

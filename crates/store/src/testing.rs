@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use steelyard_core::port::{Ledger, LedgerError, Slot};
-use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Intent, Outcome};
+use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Hold, Intent, Outcome};
 use steelyard_core::{Clock, Money, RequestId, Timestamp, Usage, UsageClass};
 
 use crate::spool::Recovered;
@@ -153,7 +153,7 @@ pub(crate) fn attempt(number: u16) -> Attempt {
         status: AttemptStatus::Open,
         http_status: None,
         vendor_request_id: None,
-        hold: Some(Money::from_pico(HOLD)),
+        hold: Some(Hold::Known(Money::from_pico(HOLD))),
         usage: Usage::ZERO,
         basis: None,
         amount: None,

@@ -25,7 +25,7 @@ pub use steelyard::raw::Raw;
 pub use steelyard::{Key, Steelyard, Store};
 pub use upstream::chat::{Chat, chat};
 pub use upstream::embeddings::{Embeddings, embeddings};
-pub use upstream::frames::{BadFrame, Frame, unframe};
+pub use upstream::frames::{BadFrame, Frame, frame, unframe};
 pub use upstream::reply::{Gate, Reply, Status, Step, status};
 pub use upstream::request::Request;
 pub use upstream::sse::{End, Sse, frames, sse};

@@ -2,7 +2,9 @@
 //!
 //! The server is that of `STEELYARD_TEST_POSTGRES_URL`, else the one at the usual place on this machine that lets its
 //! user `postgres` in without a password. Where there is none, the test is left out and says so;
-//! `STEELYARD_TEST_REQUIRE=postgres` makes that a failure.
+//! `STEELYARD_TEST_REQUIRE=postgres` makes that a failure. [`Secured`] is a server of its own.
+
+mod secured;
 
 use std::future::Future;
 use std::io::Write as _;
@@ -13,6 +15,8 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Executor as _};
+
+pub use secured::Secured;
 
 /// Where servers usually are.
 const USUAL: &str = "postgres://postgres@127.0.0.1:5432/postgres";

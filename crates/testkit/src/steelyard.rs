@@ -206,8 +206,17 @@ impl Steelyard {
 
     /// Resident memory now, in KiB, from `/proc`.
     pub fn resident_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most resident memory it ever had, in KiB, from `/proc`.
+    pub fn peak_resident_kib(&self) -> u64 {
+        self.memory_kib("VmHWM:")
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         line.trim().trim_end_matches(" kB").trim().parse().expect("/proc shows resident memory in kB")
     }
 }
@@ -346,8 +355,8 @@ impl Steelyard {
             .expect("the server runs");
     }
 
-    /// Limits the size of files it may write, in bytes; none lifts the limit. Writes beyond fail as on a full disk,
-    /// if the process ignores SIGXFSZ.
+    /// Limits the size of files it may write, in bytes; none lifts the limit. Writes beyond fail as on a full disk
+    /// for a process that outlives SIGXFSZ, as the server does.
     pub fn limit_file_size(&self, bytes: Option<u64>) {
         let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
         let limit = rustix::process::Rlimit { current: bytes, maximum: None };

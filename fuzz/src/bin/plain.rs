@@ -1,5 +1,5 @@
-//! Runs every target without a fuzzer: the golden fixtures as they are, cut short, spliced and with changed bytes, for so
-//! many seconds each. `cargo run --release --no-default-features --bin plain -- SECONDS [SEED]`
+//! Runs every target without a fuzzer: the golden fixtures as they are, then cut short, spliced and with changed bytes, for
+//! so many seconds each, or so many times. `cargo run --release --no-default-features --bin plain -- SECONDS|TIMESx [SEED]`
 //!
 //! No coverage guides it, so it finds less than a fuzzer does; it runs where none can.
 
@@ -9,12 +9,20 @@ use std::{env, fs};
 
 type Target = (&'static str, fn(&[u8]), &'static [&'static str]);
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 11] = [
     ("peek", steelyard_fuzz::peek, &["openai_chat/requests", "openai_chat/replies"]),
     ("sse", steelyard_fuzz::sse, &["openai_chat/streams"]),
+    (
+        "responses_request",
+        steelyard_fuzz::responses_request,
+        &["openai_responses/requests", "openai_responses/replies"],
+    ),
+    ("responses_stream", steelyard_fuzz::responses_stream, &["openai_responses/streams"]),
     ("anthropic_request", steelyard_fuzz::anthropic_request, &["anthropic/requests", "anthropic/replies"]),
     ("anthropic_stream", steelyard_fuzz::anthropic_stream, &["anthropic/streams"]),
     ("converse", steelyard_fuzz::converse, &["bedrock/requests", "bedrock/replies"]),
+    ("gemini_request", steelyard_fuzz::gemini_request, &["gemini/requests", "gemini/replies"]),
+    ("gemini_stream", steelyard_fuzz::gemini_stream, &["gemini/streams"]),
     ("event_stream", steelyard_fuzz::event_stream, &["bedrock/streams"]),
     ("sigv4", steelyard_fuzz::sigv4, &["sigv4"]),
 ];
@@ -33,7 +41,8 @@ impl Dice {
 
 /// Bytes that mean something to the readers.
 const WORDS: [&[u8]; 16] = [
-    b"{", b"}", b"[", b"]", b"\"", b",", b":", b"null", b"0", b"-1", b"1e99", b"\n\n", b"\r", b"data: ", b"\\ud800", b"\xff",
+    b"{", b"}", b"[", b"]", b"\"", b",", b":", b"null", b"0", b"-1", b"1e99", b"\n\n", b"\r", b"data: ",
+    b"\\ud800", b"\xff",
 ];
 
 fn mutated(dice: &mut Dice, seeds: &[Vec<u8>]) -> Vec<u8> {
@@ -85,15 +94,17 @@ fn seeds(folders: &[&str]) -> Vec<Vec<u8>> {
 
 fn main() {
     let mut arguments = env::args().skip(1);
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let asked = arguments.next().unwrap_or_else(|| "10".to_owned());
+    let times: Option<usize> = asked.strip_suffix('x').map(|times| times.parse().expect("so many times"));
+    let seconds = if times.is_some() { 0 } else { asked.parse().expect("so many seconds") };
     let seed = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(0x5EED);
     for (name, target, folders) in TARGETS {
         let seeds = seeds(folders);
         let mut dice = Dice(seed);
         let until = Instant::now() + Duration::from_secs(seconds);
-        let mut runs = 0_u64;
-        while Instant::now() < until {
-            let body = mutated(&mut dice, &seeds);
+        let mut runs = 0;
+        while runs < seeds.len() + times.unwrap_or(0) || Instant::now() < until {
+            let body = seeds.get(runs).cloned().unwrap_or_else(|| mutated(&mut dice, &seeds));
             let survived = std::panic::catch_unwind(|| target(&body));
             if survived.is_err() {
                 let path = env::temp_dir().join(format!("steelyard-{name}.bin"));

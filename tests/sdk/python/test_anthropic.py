@@ -290,17 +290,14 @@ def test_request_ids(client, entry):
         ("401", anthropic.InternalServerError, 500, "api_error"),
         ("403", anthropic.InternalServerError, 500, "api_error"),
         ("404", anthropic.NotFoundError, 404, "not_found_error"),
-        ("413", anthropic.APIStatusError, None, None),
+        ("413", anthropic.APIStatusError, 413, "request_too_large"),
         ("429", anthropic.RateLimitError, 429, "rate_limit_error"),
         ("500", anthropic.InternalServerError, 500, "api_error"),
-        ("503", anthropic.InternalServerError, 500, "api_error"),
-        ("529", anthropic.InternalServerError, 500, "api_error"),
+        ("503", anthropic.InternalServerError, 529, "overloaded_error"),
+        ("529", anthropic.InternalServerError, 529, "overloaded_error"),
     ],
 )
 def test_errors_of_the_vendor(client, wire, fault, entry, kind, expected, status, word, stream):
-    if kind == "413":
-        # What the caller can mend keeps its status where both speak one wire.
-        status, word = (413, "request_too_large") if wire == "anthropic" else (400, "invalid_request_error")
     with pytest.raises(expected) as caught:
         client.messages.create(model=fault(kind), max_tokens=9, messages=HI, stream=stream)
     error = caught.value

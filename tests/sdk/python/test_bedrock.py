@@ -64,8 +64,8 @@ def test_system_prompt_and_turns(ask, wire, vendor):
         ("413", anthropic.APIStatusError, None),
         ("429", anthropic.RateLimitError, 429),
         ("500", anthropic.InternalServerError, 500),
-        ("503", anthropic.InternalServerError, 500),
-        ("529", anthropic.InternalServerError, 500),
+        ("503", anthropic.InternalServerError, 503),
+        ("529", anthropic.InternalServerError, 503),
     ],
 )
 def test_errors_of_the_vendor(client, wire, fault, entry, kind, expected, status, stream):

@@ -1,12 +1,18 @@
 """`boto3` on every vendor's wire: the Bedrock runtime, and what is asked of its control plane before a call."""
 
 import base64
+import datetime
 import json
 import os
+import urllib.error
+import urllib.request
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, EventStreamError, ReadTimeoutError
 from conftest import CITY, HANSA, PIXEL, RECORDED, SCHEMA, thinker
 
@@ -296,8 +302,8 @@ def wrong(caught):
         ("413", "ValidationException", None),
         ("429", "ThrottlingException", 429),
         ("500", "InternalServerException", 500),
-        ("503", "InternalServerException", 500),
-        ("529", "InternalServerException", 500),
+        ("503", "ServiceUnavailableException", 503),
+        ("529", "ServiceUnavailableException", 503),
     ],
 )
 def test_errors_of_the_vendor(client, ask, wire, fault, entry, kind, code, status):
@@ -393,6 +399,64 @@ def test_a_wrong_secret(revoked):
             with pytest.raises(ClientError) as caught:
                 call()
             assert wrong(caught) == (code, 403)
+
+
+class Signed:
+    """A call of Converse that botocore signed at some time, which a test may change before it sends it."""
+
+    def __init__(self, minutes=0, secret=None, token=None):
+        credentials = Credentials(os.environ["AWS_ACCESS_KEY_ID"], secret or os.environ["AWS_SECRET_ACCESS_KEY"], token)
+        self.url = f"{os.environ['STEELYARD_URL']}/model/sandbox/converse"
+        self.body = json.dumps({"messages": HI}).encode()
+        request = AWSRequest("POST", self.url, {"Content-Type": "application/json"}, self.body)
+        # What `add_auth` does, with a clock of our own.
+        auth = SigV4Auth(credentials, "bedrock", os.environ["AWS_REGION"])
+        at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
+        request.context["timestamp"] = at.strftime("%Y%m%dT%H%M%SZ")
+        auth._modify_request_before_signing(request)
+        canonical = auth.canonical_request(request)
+        signature = auth.signature(auth.string_to_sign(request, canonical), request)
+        auth._inject_signature_to_request(request, signature)
+        self.headers = dict(request.headers)
+
+    def send(self):
+        """The status; of a refusal also its exception and its words."""
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.url, self.body, self.headers)) as answer:
+                return answer.status, None, ""
+        except urllib.error.HTTPError as error:
+            kind = error.headers["x-amzn-errortype"].split(":")[0]
+            return error.code, kind, json.load(error)["message"]
+
+
+@pytest.mark.parametrize("minutes", [0, -4, 4])
+def test_a_signature_of_now_is_taken(minutes):
+    signed = Signed(minutes)
+    assert signed.send()[0] == 200
+    assert signed.send()[0] == 200, "as AWS does, the same request is taken again while it is of now"
+
+
+def test_a_signed_session_token_of_somewhere_else_is_passed_over():
+    assert Signed(token="left-over").send()[0] == 200
+
+
+def test_signatures_that_are_not_taken():
+    other_body, other_header, unsigned_token = Signed(), Signed(), Signed()
+    other_body.body = other_body.body.replace(b"hi", b"ho")
+    other_header.headers["Content-Type"] = "application/json; charset=utf-8"
+    unsigned_token.headers["X-Amz-Security-Token"] = "put in on the way"
+    for signed, kind, words in [
+        (Signed(secret="wrong"), "InvalidSignatureException", "does not match"),
+        (other_body, "InvalidSignatureException", "does not match"),
+        (other_header, "InvalidSignatureException", "does not match"),
+        # Which is also what one that was overheard is when it is sent again later.
+        (Signed(minutes=-6), "InvalidSignatureException", "Signature expired"),
+        (Signed(minutes=6), "InvalidSignatureException", "Signature not yet current"),
+        (unsigned_token, "IncompleteSignatureException", "x-amz-security-token"),
+    ]:
+        status, told, text = signed.send()
+        assert (status, told) == (403, kind), text
+        assert words in text
 
 
 def test_bearer_keys(monkeypatch, revoked):

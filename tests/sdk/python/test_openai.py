@@ -346,6 +346,26 @@ def test_embeddings(client, openai_vendor):
     assert openai_vendor.last()["body"] == wanted
 
 
+def test_deployments_at_azure(client, openai_vendor, entry):
+    """Azure's addresses and its key, behind an SDK that knows nothing of either."""
+    operations = "/openai/deployments/{}?api-version=2024-10-21"
+    answer = client.chat.completions.create(model="azure/any", messages=HI)
+    assert answer.choices[0].message.content == "You said: hi"
+    request = openai_vendor.last()
+    assert request["path"] == operations.format("any/chat/completions")
+    assert request["headers"]["api-key"] == "vendor-key"
+    assert "authorization" not in request["headers"]
+    assert entry(answer._request_id)["attempts"][0]["model"] == "openai/gpt-6-sol"
+    with client.chat.completions.stream(model="azure/any", messages=say("one two three")) as stream:
+        assert stream.get_final_completion().choices[0].message.content == "You said: one two three"
+    rows = client.embeddings.create(model="azure/e", input=["one"]).data
+    assert rows[0].embedding == [0.5, -1.0, 0.25]
+    assert openai_vendor.last()["path"] == operations.format("e/embeddings")
+    with pytest.raises(openai.BadRequestError, match="content management policy") as caught:
+        client.chat.completions.create(model="azure/prompt-filtered", messages=HI)
+    assert caught.value.code == "content_filter"
+
+
 def test_embeddings_of_the_sandbox(client):
     decoded = client.embeddings.create(model="sandbox", input=["one", "two"])
     floats = client.embeddings.create(model="sandbox", input=["one", "two"], encoding_format="float")
@@ -386,13 +406,13 @@ def test_request_ids(client, entry):
         ("401", openai.InternalServerError, 502),
         ("403", openai.InternalServerError, 502),
         ("404", openai.NotFoundError, 404),
+        ("413", openai.APIStatusError, 413),
         # What the caller can mend keeps its status where both speak one wire.
-        ("413", openai.APIStatusError, {"openai": 413, "anthropic": 400, "bedrock": 400}),
         ("422", openai.APIStatusError, {"openai": 422, "anthropic": 400, "bedrock": 400}),
         ("429", openai.RateLimitError, 429),
         ("500", openai.InternalServerError, 502),
-        ("503", openai.InternalServerError, 502),
-        ("529", openai.InternalServerError, 502),
+        ("503", openai.InternalServerError, 503),
+        ("529", openai.InternalServerError, 503),
     ],
 )
 def test_errors_of_the_vendor(client, wire, fault, entry, kind, expected, status, stream):

@@ -24,7 +24,8 @@ const PIECE: u64 = MANY;
 const PIECES: u32 = 7;
 
 const TARGET: Target<'static> = Target { model: wire::MODEL, max_output: Some(16_000), compatible: true };
-const OUTSIDE: Outside<'static> = Outside { model: Some(wire::ROUTE), stream: false, version: None };
+const OUTSIDE: Outside<'static> =
+    Outside { model: Some(wire::ROUTE), stream: false, version: None, headers: None };
 
 /// One client's wire into one vendor's.
 #[derive(Debug, Clone, Serialize, Deserialize)]

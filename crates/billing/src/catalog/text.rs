@@ -214,16 +214,13 @@ impl Reader {
         let model = Arc::clone(model);
         let OpenOffer { provider, upstream_model, limits, versions, .. } = offer;
         let named = format!("the offer `{provider} {upstream_model}` above");
-        let Some(first) = versions.first() else {
+        if versions.is_empty() {
             return Err(format!("{named} has no version: add its prices"));
-        };
-        let global = first.geos().iter().find(|geo| ***geo == *"global");
-        let geo = global.or_else(|| first.geos().first()).map_or_else(|| self.name(ANY), Arc::clone);
+        }
         let prices = PriceList::published(versions).map_err(|error| format!("{named}: {error}"))?;
         self.offers.push(CatalogOffer {
             provider,
             upstream_model,
-            geo,
             context_window: limits.context.or(model.context_window),
             max_output: limits.output.or(model.max_output),
             model,

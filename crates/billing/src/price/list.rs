@@ -39,6 +39,28 @@ impl PriceList {
         Ok(Self { versions: published.clone(), published, overrides: Vec::new() })
     }
 
+    /// Published lists of one model put together, each with prices of its own geographies; `name` opens the ids. One
+    /// list alone stays as it is.
+    pub fn together(name: &str, lists: &[Arc<Self>]) -> Result<Arc<Self>, PriceError> {
+        if let [only] = lists {
+            return Ok(Arc::clone(only));
+        }
+        let mut dates: Vec<Timestamp> =
+            lists.iter().flat_map(|list| &list.published).map(|version| version.from).collect();
+        dates.sort_unstable();
+        dates.dedup();
+        let merged = dates.into_iter().map(|from| {
+            let parts: Vec<&Arc<PriceVersion>> =
+                lists.iter().filter_map(|list| at(&list.published, from)).collect();
+            let origin: Vec<&str> = parts.iter().map(|part| &*part.id).collect();
+            let day = parts.iter().map(|part| part.day()).max().unwrap_or_default();
+            let assumed = parts.iter().any(|part| part.assumed);
+            let cells = parts.iter().flat_map(|part| part.cells()).collect();
+            PriceVersion::new(name, &origin.join(" "), day, from, assumed, cells)
+        });
+        Self::published(merged.collect::<Result<_, _>>()?).map(Arc::new)
+    }
+
     /// The version that holds at `time`: the last one that has begun.
     pub fn at(&self, time: Timestamp) -> Option<&PriceVersion> {
         at(&self.versions, time).map(AsRef::as_ref)

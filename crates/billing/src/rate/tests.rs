@@ -131,10 +131,26 @@ fn an_unknown_tier_or_geography_is_never_a_discount() {
         ("flex", "global", "base", Input, 50),
     ]);
     assert_eq!(ten(&version, Input, "scale", "global"), (Some(2000), "input_at_dearest".into()));
-    assert_eq!(ten(&version, Input, "standard", "mars"), (Some(2000), "input_at_dearest".into()));
-    assert_eq!(ten(&version, Input, "priority", "eu"), (Some(2000), "input_at_dearest".into()));
+    assert_eq!(ten(&version, Input, "standard", "mars"), (Some(1100), "input_geo_assumed".into()));
+    assert_eq!(ten(&version, Input, "priority", "eu"), (Some(2000), "input_geo_assumed".into()));
+    assert_eq!(ten(&version, Input, "flex", "mars"), (Some(500), "input_geo_assumed".into()));
+    assert_eq!(ten(&version, CacheRead, "flex", "mars"), (Some(500), "cache_read_geo_assumed".into()));
     assert_eq!(ten(&version, CacheRead, "scale", "global"), (Some(2000), "cache_read_at_dearest".into()));
     assert_eq!(ten(&version, Input, "standard", "eu"), (Some(1100), String::new()));
+}
+
+#[test]
+fn in_an_unknown_geography_the_calls_own_tier_holds_and_the_classs_own_price() {
+    // A model that is priced in one region, called in another (`amazon.nova-pro-v1:0` in Frankfurt).
+    let offer = builtin().iter().find(|offer| &*offer.upstream_model == "amazon.nova-pro-v1:0").unwrap();
+    let version = offer.prices.versions().last().unwrap();
+    let counts = usage(&[(Input, 10), (CacheRead, 10), (Reasoning, 10)]);
+    let at = |tier: &str| version.rate(&counts, tier, "eu-central-1");
+    // 10 × 0.8, 10 × 0.2 and 10 × 3.2 dollars per million; at the priority tier 1.4, 0.35 and 5.6.
+    assert_eq!(at("standard").amount.unwrap().to_string(), "0.000042");
+    assert_eq!(at("priority").amount.unwrap().to_string(), "0.0000735");
+    let flags: Vec<String> = at("standard").flags.iter().map(ToString::to_string).collect();
+    assert_eq!(flags, ["input_geo_assumed", "cache_read_geo_assumed", "reasoning_geo_assumed"]);
 }
 
 fn builtin() -> &'static [CatalogOffer] {
@@ -173,7 +189,7 @@ proptest! {
         }
         let unpriced: Vec<UsageClass> = charge.flags.iter().filter_map(|flag| match flag {
             Flag::Unpriced { class } => Some(*class),
-            Flag::Substituted { .. } | Flag::Dearest { .. } => None,
+            Flag::Substituted { .. } | Flag::GeoAssumed { .. } | Flag::Dearest { .. } => None,
         }).collect();
         let mut said: Vec<UsageClass> = charge.lines.iter().map(|line| line.class).chain(unpriced.iter().copied()).collect();
         said.sort_unstable();
@@ -189,7 +205,7 @@ proptest! {
             let own = version.exact(line.class, version.place(&tier, &geo, prompt_tokens(&usage)));
             let charge = version.rate(&usage, &tier, &geo);
             let flagged = charge.flags.iter().any(|flag| match flag {
-                Flag::Substituted { class, .. } | Flag::Dearest { class } | Flag::Unpriced { class } => *class == line.class,
+                Flag::Substituted { class, .. } | Flag::GeoAssumed { class } | Flag::Dearest { class } | Flag::Unpriced { class } => *class == line.class,
             });
             prop_assert_eq!(own.is_none(), flagged);
             if let Some(own) = own {

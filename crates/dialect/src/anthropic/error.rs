@@ -5,7 +5,11 @@ use bytes::Bytes;
 use http::StatusCode;
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, RequestId};
 
+use crate::error::UpstreamFault;
 use crate::json::Object;
+
+/// Anthropic's own status: it is overloaded.
+const OVERLOADED: u16 = 529;
 
 pub(crate) fn body(error: &ApiError, request_id: &RequestId) -> (StatusCode, Bytes) {
     let mut out = Vec::with_capacity(256);
@@ -38,6 +42,32 @@ pub(crate) fn vendor_body(vendor: &[u8], error: &ApiError, request_id: &RequestI
     Bytes::from(reply.to_string())
 }
 
+/// An error that came with status 200, with the status that it would have had (Anthropic's "Errors").
+pub(crate) fn refusal(fault: &UpstreamFault) -> (StatusCode, Bytes) {
+    let status = match fault.kind.as_deref().unwrap_or_default() {
+        "invalid_request_error" => 400,
+        "authentication_error" => 401,
+        "billing_error" => 402,
+        "permission_error" => 403,
+        "not_found_error" => 404,
+        "request_too_large" => 413,
+        "rate_limit_error" => 429,
+        "timeout_error" => 504,
+        "overloaded_error" => OVERLOADED,
+        // `api_error`, and what may be invented later.
+        _ => 500,
+    };
+    let mut out = Vec::with_capacity(256);
+    Object::write(&mut out, |body| {
+        body.field("type", "error");
+        body.object("error", |fields| {
+            fields.field("type", fault.kind.as_deref().unwrap_or("api_error"));
+            fields.field("message", &fault.message);
+        });
+    });
+    (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Bytes::from(out))
+}
+
 fn write(error: &ApiError, request_id: &RequestId, out: &mut Vec<u8>) {
     Object::write(out, |body| {
         body.field("type", "error");
@@ -58,8 +88,6 @@ fn write(error: &ApiError, request_id: &RequestId, out: &mut Vec<u8>) {
 }
 
 fn status(code: ErrorCode) -> StatusCode {
-    /// Anthropic's own: it is overloaded.
-    const OVERLOADED: u16 = 529;
     if code == ErrorCode::MethodNotAllowed {
         return StatusCode::METHOD_NOT_ALLOWED;
     }
@@ -70,6 +98,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorKind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -81,9 +110,10 @@ fn status(code: ErrorCode) -> StatusCode {
 
 fn kind(code: ErrorCode) -> &'static str {
     match code.kind() {
-        ErrorKind::InvalidRequest | ErrorKind::Conflict | ErrorKind::UnsupportedMedia => {
-            "invalid_request_error"
-        }
+        ErrorKind::InvalidRequest
+        | ErrorKind::Conflict
+        | ErrorKind::HeadTooLarge
+        | ErrorKind::UnsupportedMedia => "invalid_request_error",
         ErrorKind::Unauthenticated => "authentication_error",
         ErrorKind::Forbidden => "permission_error",
         ErrorKind::NotFound => "not_found_error",

@@ -4,14 +4,19 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::anthropic::usage;
+use crate::chat::FinishReason;
 use crate::error::{UpstreamFault, WireError};
 use crate::facts::ReplyFacts;
-use crate::json::{At, Fault, Json, string, utf8};
+use crate::json::{At, Fault, Json, Mapped, string, utf8};
 use crate::openai_chat::facts::fault;
 
 /// An answer, by its spans.
 #[derive(Debug, Deserialize)]
 struct Sighting<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    stop_reason: Option<&'a RawValue>,
     #[serde(borrow, default)]
     model: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -50,11 +55,11 @@ pub(crate) fn json(written: Vec<u8>) -> Option<Json> {
 
 /// The error of a body that is a refusal.
 pub(crate) fn fault_of_body(body: &[u8]) -> Option<UpstreamFault> {
-    fault(serde_json::from_slice::<Sighting<'_>>(body).ok()?.error?)
+    fault(serde_json::from_slice::<Mapped<Sighting<'_>>>(body).ok()?.0.error?)
 }
 
 pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
-    let sighting: Sighting<'_> = serde_json::from_str(utf8(body)?)
+    let Mapped(sighting) = serde_json::from_str::<Mapped<Sighting<'_>>>(utf8(body)?)
         .map_err(|error| Fault::invalid(&At::Root, format!("not a message: {error}")))?;
     if let Some(fault) = sighting.error.and_then(fault) {
         return Err(WireError::Upstream(fault));
@@ -62,13 +67,21 @@ pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
     let Some(content) = &sighting.content else {
         return Err(Fault::missing(&At::Root.field("content")).into());
     };
+    if let Some(block) = content.iter().find(|block| !block.get().starts_with('{')) {
+        return Err(Fault::mistyped(&At::Root.field("content"), "an array of objects", block).into());
+    }
     let served = sighting.usage.map(|raw| usage::served(raw.get())).unwrap_or_default();
     Ok(ReplyFacts {
         usage: sighting.usage.and_then(|raw| usage::decode(raw.get())),
+        id: text(sighting.id),
         model: text(sighting.model),
         service_tier: served.tier,
         geo: served.geo,
         content_bytes: content.iter().map(|block| generated_bytes(block)).sum(),
+        finish: text(sighting.stop_reason)
+            .map(|word| FinishReason::from_anthropic(&word, None))
+            .into_iter()
+            .collect(),
     })
 }
 

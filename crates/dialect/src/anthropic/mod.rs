@@ -6,7 +6,7 @@
 //! | `peek` | what the relay must know of a request |
 //! | `request/decode`, `messages`, `blocks`, `tools`, `order` | a client's request into the canonical model |
 //! | `request/encode`, `turns`, `parts`, `thinking`, `definitions` | the canonical model into a request for a vendor |
-//! | `quirks` | what a generation of Claude takes |
+//! | `quirks`, `thinking` | what a generation of Claude takes, and how it thinks, on this wire and on Bedrock's |
 //! | `count_tokens` | the question how long a request is |
 //! | `reply` | whole answers, both ways |
 //! | `stream_decode`, `stream_encode` | streamed answers, both ways |
@@ -26,6 +26,7 @@ pub(crate) mod request;
 pub mod stream_decode;
 pub mod stream_encode;
 pub mod tap;
+pub(crate) mod thinking;
 pub(crate) mod usage;
 
 use crate::chat::FinishReason;

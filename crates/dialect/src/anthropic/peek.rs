@@ -4,7 +4,6 @@
 //! which Anthropic's blocks carry media, is searched in their raw text. An inline image is counted; documents and
 //! whatever lies elsewhere have no bound but the context window.
 
-use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use steelyard_core::ApiError;
@@ -29,9 +28,9 @@ fn read<'a>(body: &'a [u8], outside: &Outside<'a>) -> Result<Peek<'a>, Fault> {
         (model, ModelAt::Body(at))
     };
     let messages = messages_text(messages)?;
-    let mut bound = media_bound(messages.get().as_bytes());
+    let mut bound = media_bound(messages.get());
     bound.bytes = body.len() as u64;
-    bound.unknowable |= given(system).is_some_and(|raw| hides_keys(raw.get().as_bytes()));
+    bound.unknowable |= given(system).is_some_and(|raw| hides_keys(raw.get()));
     // What these find or hold becomes part of the prompt, and the vendor's own tools have a price for each use.
     let hosted = given(tools).is_some_and(has_hosted_tool);
     let remote = given(servers).is_some_and(|raw| raw.get() != "[]");
@@ -58,18 +57,16 @@ fn messages_text(raw: Option<&RawValue>) -> Result<&RawValue, Fault> {
     if raw.get().starts_with('[') { Ok(raw) } else { Err(Fault::mistyped(&at, "an array", raw)) }
 }
 
-fn media_bound(messages: &[u8]) -> InputBound {
+fn media_bound(messages: &str) -> InputBound {
     let mut bound = InputBound { unknowable: hides_keys(messages), ..InputBound::default() };
-    if memmem::find(messages, b"\"source\"").is_some() {
-        for value in values_of(messages, b"\"source\"").filter(|value| value.starts_with(b"{")) {
-            match kind_of_source(value) {
-                Source::Text => {}
-                Source::Image => bound.media += 1,
-                Source::Elsewhere => bound.unknowable = true,
-            }
+    for value in values_of(messages, "\"source\"").filter(|value| value.starts_with('{')) {
+        match kind_of_source(value) {
+            Source::Text => {}
+            Source::Image => bound.media += 1,
+            Source::Elsewhere => bound.unknowable = true,
         }
     }
-    bound.unknowable |= values_of(messages, b"\"file_id\"").next().is_some();
+    bound.unknowable |= values_of(messages, "\"file_id\"").next().is_some();
     bound
 }
 
@@ -82,7 +79,7 @@ enum Source {
     Elsewhere,
 }
 
-fn kind_of_source(text: &[u8]) -> Source {
+fn kind_of_source(text: &str) -> Source {
     #[derive(Deserialize)]
     struct Wire<'a> {
         #[serde(borrow, rename = "type")]
@@ -90,11 +87,8 @@ fn kind_of_source(text: &[u8]) -> Source {
         #[serde(borrow, default)]
         media_type: Option<&'a RawValue>,
     }
-    let read = std::str::from_utf8(text)
-        .ok()
-        .and_then(|text| serde_json::Deserializer::from_str(text).into_iter::<Wire<'_>>().next())
-        .and_then(Result::ok);
-    let Some(wire) = read else { return Source::Elsewhere };
+    let read = serde_json::Deserializer::from_str(text).into_iter::<Wire<'_>>().next();
+    let Some(Ok(wire)) = read else { return Source::Elsewhere };
     let image = wire.media_type.and_then(string).is_some_and(|media_type| media_type.starts_with("image/"));
     match string(wire.kind).as_deref() {
         // Images inside of content have sources of their own.
@@ -176,7 +170,7 @@ mod tests {
         let found = peek(tools, &Outside::default()).unwrap();
         assert!(!found.bound.hosted_tools && !found.bound.unknowable && !found.stateful);
 
-        let outside = Outside { model: Some("path"), stream: true, version: None };
+        let outside = Outside { model: Some("path"), stream: true, version: None, headers: None };
         let found = peek(br#"{"messages":[]}"#, &outside).unwrap();
         assert_eq!((found.model.as_ref(), &found.model_at, found.stream), ("path", &ModelAt::Path, true));
     }

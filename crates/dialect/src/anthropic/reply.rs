@@ -5,6 +5,7 @@ use steelyard_core::Usage;
 
 use crate::anthropic::request::blocks::{self, Side};
 use crate::anthropic::request::parts::write_part;
+use crate::anthropic::usage::Served;
 use crate::anthropic::{citation, facts, usage};
 use crate::chat::{ChatResponse, Choice, Citation, FinishReason, Json, Message, Part, Role};
 use crate::dialect::{Dialect, ReplyContext};
@@ -33,12 +34,14 @@ pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
         fields.text_or_leave("stop_sequence"),
     );
     let used = fields.take("usage");
+    let Served { tier, geo } = used.map(|raw| usage::served(raw.get())).unwrap_or_default();
     Ok(ChatResponse {
         id: fields.text_or_leave("id"),
         model: fields.text_or_leave("model").unwrap_or_default(),
         choices: vec![Choice { index: 0, message, finish, logprobs: None }],
         usage: used.and_then(|raw| usage::decode(raw.get())),
-        service_tier: used.and_then(|raw| usage::service_tier(raw.get())),
+        service_tier: tier,
+        geo,
         ..ChatResponse::default()
     })
 }

@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::anthropic::usage::{self, Figures};
+use crate::anthropic::usage::{self, Figures, Served};
 use crate::anthropic::{citation, facts, reply};
 use crate::chat::{FinishReason, Json};
 use crate::dialect::Dialect;
 use crate::error::WireError;
 use crate::event::StreamEvent;
-use crate::json::{At, Extra, Fault, Fields, Object};
+use crate::json::{At, Extra, Fault, Fields, Object, or_default};
 use crate::openai_chat::facts::fault;
 use crate::sse::Scanner;
+use crate::sse::relay::is_object;
 
 /// Anthropic gives one answer for a call.
 const CHOICE: u32 = 0;
@@ -42,14 +43,26 @@ impl Decoder {
         self.state.done
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.finished
+    }
+
     pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let state = &mut self.state;
+        if state.done {
+            state.told(out);
+            return Ok(());
+        }
         // An unfinished event that cannot be read is the sign of a stream that broke off inside it.
         self.scanner.finish(|event| state.take(&event.data, out)).map_err(|error| match error {
             WireError::Garbage(_) => WireError::Cut,
             other => other,
         })?;
-        if state.done { Ok(()) } else { Err(WireError::Cut) }
+        if !state.done {
+            return Err(WireError::Cut);
+        }
+        state.told(out);
+        Ok(())
     }
 }
 
@@ -78,7 +91,7 @@ enum Block {
 struct Wire {
     #[serde(rename = "type")]
     kind: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     index: u32,
     #[serde(default)]
     message: Option<Json>,
@@ -110,6 +123,7 @@ impl State {
         if self.done || data.trim_ascii().is_empty() {
             return Ok(());
         }
+        is_object(data)?;
         let wire: Wire = serde_json::from_slice(data).map_err(|error| {
             Fault::invalid(&At::Root, format!("an event is none of a message's: {error}"))
         })?;
@@ -138,12 +152,21 @@ impl State {
             model = fields.text_or_leave("model");
             used = fields.take("usage");
         }
-        let service_tier = used.and_then(|raw| usage::service_tier(raw.get()));
+        let Served { tier, geo } = used.map(|raw| usage::served(raw.get())).unwrap_or_default();
         if !std::mem::replace(&mut self.started, true) {
-            out.push(StreamEvent::Start { id, model, service_tier, system_fingerprint: None });
+            out.push(StreamEvent::Start { id, model, service_tier: tier, system_fingerprint: None });
+            out.extend(geo.map(StreamEvent::Geo));
         }
         if let Some(used) = used {
             self.used(used.get(), out);
+        }
+    }
+
+    /// Why the answer is over is told also where the vendor did not say.
+    fn told(&mut self, out: &mut Vec<StreamEvent>) {
+        if !std::mem::replace(&mut self.finished, true) {
+            let reason = if self.calls > 0 { FinishReason::ToolCalls } else { FinishReason::Stop };
+            out.push(StreamEvent::Finish { choice: CHOICE, reason });
         }
     }
 
@@ -247,7 +270,9 @@ impl State {
         }
         if let Some(used) = used {
             self.used(used.get(), out);
-            out.extend(usage::service_tier(used.get()).map(StreamEvent::ServiceTier));
+            let Served { tier, geo } = usage::served(used.get());
+            out.extend(tier.map(StreamEvent::ServiceTier));
+            out.extend(geo.map(StreamEvent::Geo));
         }
     }
 }

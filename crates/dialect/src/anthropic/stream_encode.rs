@@ -120,6 +120,7 @@ impl Encoder {
                 | StreamEvent::Finish { .. }
                 | StreamEvent::Usage(_)
                 | StreamEvent::ServiceTier(_)
+                | StreamEvent::Geo(_)
         ) {
             self.tell_refusal();
         }
@@ -175,6 +176,7 @@ impl Encoder {
             StreamEvent::Start { .. }
             | StreamEvent::Usage(_)
             | StreamEvent::ServiceTier(_)
+            | StreamEvent::Geo(_)
             | StreamEvent::Logprobs { .. }
             | StreamEvent::Annotations { .. }
             | StreamEvent::Text { .. }

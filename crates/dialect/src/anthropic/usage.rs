@@ -161,11 +161,6 @@ pub(crate) fn served(text: &str) -> Served {
     Served { tier: fast.or_else(|| word(wire.service_tier)), geo }
 }
 
-/// The service tier of a `usage` member.
-pub(crate) fn service_tier(text: &str) -> Option<String> {
-    served(text).tier
-}
-
 /// Sums of our classes in Anthropic's words.
 struct Sums {
     input: u64,

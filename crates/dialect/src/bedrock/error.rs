@@ -37,6 +37,7 @@ pub(crate) fn event(error: &ApiError, request_id: &RequestId) -> Bytes {
         | ErrorKind::NotFound
         | ErrorKind::Conflict
         | ErrorKind::TooLarge
+        | ErrorKind::HeadTooLarge
         | ErrorKind::UnsupportedMedia
         | ErrorKind::RequestTimeout => "validationException",
     };
@@ -88,6 +89,33 @@ pub(crate) fn fault(headers: &HeaderMap, body: &[u8]) -> Option<UpstreamFault> {
     }
 }
 
+/// An exception that came within a stream, as it would have come in place of one: its status, its name as the header has
+/// it, and its body (service model, the exceptions' `httpStatusCode`).
+pub(crate) fn refusal(fault: &UpstreamFault) -> (StatusCode, Option<String>, Bytes) {
+    // A stream's members begin in lower case.
+    let name = fault.kind.as_deref().map(plain_name).filter(|name| !name.is_empty());
+    let name = name.map(|name| {
+        let mut letters = name.chars();
+        letters
+            .next()
+            .map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+    });
+    let status = match name.as_deref().unwrap_or_default() {
+        "ValidationException" | "ConflictException" | "ServiceQuotaExceededException" => 400,
+        "AccessDeniedException" | "UnrecognizedClientException" | "ExpiredTokenException" => 403,
+        "ResourceNotFoundException" => 404,
+        "ModelTimeoutException" => 408,
+        "ModelErrorException" | "ModelStreamErrorException" => 424,
+        "ThrottlingException" | "TooManyRequestsException" | "ModelNotReadyException" => 429,
+        "ServiceUnavailableException" => 503,
+        // `InternalServerException`, and what may be invented later.
+        _ => 500,
+    };
+    let mut out = Vec::with_capacity(128);
+    Object::write(&mut out, |body| body.field("message", &fault.message));
+    (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), name, out.into())
+}
+
 /// `Name`, which is also written `Name:http://…` and `namespace#Name`.
 pub(super) fn plain_name(name: &str) -> String {
     let name = name.split(':').next().unwrap_or_default();
@@ -108,6 +136,8 @@ fn name(code: ErrorCode) -> (&'static str, StatusCode) {
         ErrorCode::MethodNotAllowed => ("UnknownOperationException", StatusCode::METHOD_NOT_ALLOWED),
         ErrorCode::UpstreamUnreachable => ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE),
         ErrorCode::UpstreamFailed => ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR),
+        // AWS's own status for whatever is wrong with a request.
+        ErrorCode::UpstreamTooLarge => ("ValidationException", StatusCode::BAD_REQUEST),
         other => match other.kind() {
             ErrorKind::InvalidRequest => ("ValidationException", StatusCode::BAD_REQUEST),
             ErrorKind::Unauthenticated => ("UnrecognizedClientException", StatusCode::FORBIDDEN),
@@ -115,6 +145,7 @@ fn name(code: ErrorCode) -> (&'static str, StatusCode) {
             ErrorKind::NotFound => ("ResourceNotFoundException", StatusCode::NOT_FOUND),
             ErrorKind::Conflict => ("ConflictException", StatusCode::BAD_REQUEST),
             ErrorKind::TooLarge => ("ValidationException", StatusCode::PAYLOAD_TOO_LARGE),
+            ErrorKind::HeadTooLarge => ("ValidationException", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
             ErrorKind::UnsupportedMedia => ("ValidationException", StatusCode::UNSUPPORTED_MEDIA_TYPE),
             ErrorKind::RequestTimeout => ("RequestTimeoutException", StatusCode::REQUEST_TIMEOUT),
             ErrorKind::RateLimited => ("ThrottlingException", StatusCode::TOO_MANY_REQUESTS),

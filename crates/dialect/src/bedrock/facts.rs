@@ -5,16 +5,17 @@ use serde_json::value::RawValue;
 
 use crate::bedrock::error::plain_name;
 use crate::bedrock::usage;
+use crate::chat::FinishReason;
 use crate::error::{UpstreamFault, WireError};
 use crate::facts::ReplyFacts;
-use crate::json::{At, Fault, string, utf8};
+use crate::json::{At, Fault, Mapped, string, utf8};
 use crate::openai_chat::facts::text_bytes;
 
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Sighting<'a> {
     #[serde(borrow)]
-    output: Option<Output<'a>>,
+    output: Option<Mapped<Output<'a>>>,
     #[serde(borrow)]
     stop_reason: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -26,13 +27,13 @@ struct Sighting<'a> {
 #[derive(Deserialize)]
 struct Output<'a> {
     #[serde(borrow)]
-    message: Message<'a>,
+    message: Option<Mapped<Message<'a>>>,
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
-    content: Vec<Block<'a>>,
+    content: Option<Vec<Option<Block<'a>>>>,
 }
 
 /// The blocks that hold a model's own words.
@@ -80,18 +81,25 @@ impl Block<'_> {
 
 pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
     let text = utf8(body)?;
-    let sighting: Sighting<'_> = serde_json::from_str(text)
+    let Mapped(sighting) = serde_json::from_str::<Mapped<Sighting<'_>>>(text)
         .map_err(|error| Fault::invalid(&At::Root, format!("not an answer of Converse: {error}")))?;
-    let Some(output) = &sighting.output else {
+    let Some(Mapped(output)) = &sighting.output else {
         return Err(no_output(body));
     };
-    let intervened = sighting.stop_reason.is_some_and(|word| word.get() == r#""guardrail_intervened""#);
+    let content = output.message.as_ref().and_then(|message| message.0.content.as_ref());
+    let Some(content) = content else {
+        return Err(Fault::missing(&At::Root.field("output").field("message").field("content")).into());
+    };
+    let finish = sighting.stop_reason.and_then(string).map(|word| FinishReason::from_bedrock(&word));
+    let intervened = finish == Some(FinishReason::Guardrail);
     Ok(ReplyFacts {
         usage: sighting.usage.and_then(|raw| usage::decode(raw.get(), intervened)),
+        id: None,
         model: None,
         service_tier: sighting.service_tier.and_then(tier),
         geo: None,
-        content_bytes: output.message.content.iter().map(Block::bytes).sum(),
+        content_bytes: content.iter().flatten().map(Block::bytes).sum(),
+        finish: finish.into_iter().collect(),
     })
 }
 
@@ -125,9 +133,17 @@ pub(crate) fn fault(body: &[u8]) -> Option<UpstreamFault> {
         kind: Option<String>,
         #[serde(rename = "originalMessage")]
         original: Option<String>,
+        /// The envelope of AWS's older services.
+        #[serde(rename = "Output")]
+        output: Option<Enveloped>,
     }
-    let wire: Wire = serde_json::from_slice(body).ok()?;
-    let kind = wire.kind.map(|kind| plain_name(&kind));
+    #[derive(Deserialize)]
+    struct Enveloped {
+        #[serde(rename = "__type")]
+        kind: Option<String>,
+    }
+    let Mapped(wire) = serde_json::from_slice::<Mapped<Wire>>(body).ok()?;
+    let kind = wire.kind.or_else(|| wire.output?.kind).map(|kind| plain_name(&kind));
     let message = wire.message.or(wire.original).filter(|message| !message.is_empty());
     if message.is_none() && kind.is_none() {
         return None;

@@ -9,7 +9,7 @@
 //! | `peek` | what the relay must know of a request |
 //! | `content/decode`, `content/encode`, `content/citations` | blocks of content, both ways, of requests and answers |
 //! | `request/decode`, `messages`, `order`, `additional` | a client's request into the canonical model |
-//! | `request/encode`, `turns`, `tools`, `sampling`, `thinking`, `losses` | the canonical model into a request for Bedrock |
+//! | `request/encode`, `turns`, `tools`, `thinking`, `losses` | the canonical model into a request for Bedrock |
 //! | `reply` | whole answers, both ways |
 //! | `stream_decode`, `stream_encode` | streamed answers, both ways |
 //! | `tap`, `facts` | what the ledger reads of an answer that is only relayed |

@@ -33,17 +33,17 @@ fn read<'a>(body: &'a [u8], outside: &Outside<'a>) -> Result<Peek<'a>, Fault> {
     )?;
     let mut bound = InputBound { bytes: body.len() as u64, ..InputBound::default() };
     match array(messages, "messages")? {
-        Some(messages) => media(messages.get().as_bytes(), &mut bound),
+        Some(messages) => media(messages.get(), &mut bound),
         // A stored prompt, whose text is with the vendor.
         None => bound.unknowable = true,
     }
     if let Some(system) = array(system, "system")? {
-        media(system.get().as_bytes(), &mut bound);
+        media(system.get(), &mut bound);
     }
     bound.unknowable |= given(variables).is_some();
     if let Some(tools) = given(tools) {
-        let tools = tools.get().as_bytes();
-        bound.hosted_tools = has_object(tools, b"\"systemTool\"") || hides_keys(tools);
+        let tools = tools.get();
+        bound.hosted_tools = has_object(tools, "\"systemTool\"") || hides_keys(tools);
         bound.unknowable |= bound.hosted_tools;
     }
     Ok(Peek {
@@ -97,21 +97,20 @@ fn cap(raw: Option<&RawValue>, name: &'static str, caps: &[&str]) -> Result<Opti
 
 /// A picture or a sound with its bytes is counted. What lies in S3, and documents and films, whose tokens have no
 /// bound in their bytes, are bounded by the context window alone.
-fn media(text: &[u8], bound: &mut InputBound) {
-    for key in [b"\"image\"".as_slice(), b"\"audio\""] {
-        bound.media += values_of(text, key).filter(|value| value.starts_with(b"{")).count() as u64;
+fn media(text: &str, bound: &mut InputBound) {
+    for key in ["\"image\"", "\"audio\""] {
+        bound.media += values_of(text, key).filter(|value| value.starts_with('{')).count() as u64;
     }
     bound.unknowable |= hides_keys(text)
-        || [b"\"s3Location\"".as_slice(), b"\"document\"", b"\"video\""]
-            .iter()
-            .any(|key| has_object(text, key));
+        || ["\"s3Location\"", "\"document\"", "\"video\""].iter().any(|key| has_object(text, key));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OUTSIDE: Outside<'static> = Outside { model: Some("us.x-v1:0"), stream: true, version: None };
+    const OUTSIDE: Outside<'static> =
+        Outside { model: Some("us.x-v1:0"), stream: true, version: None, headers: None };
 
     #[track_caller]
     fn bound(body: &str, media: u64, unknowable: bool) {

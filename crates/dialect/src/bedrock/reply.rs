@@ -38,11 +38,17 @@ fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
     let list = at.field("content");
     let content = elements(fields.need("content")?, &list)?
         .into_iter()
+        .filter(|raw| !is_nothing(raw))
         .enumerate()
         .map(|(index, raw)| part(raw, &list.index(index)))
         .collect::<Result<_, Fault>>()?;
     fields.take("role");
     Ok(Message { role: Role::Assistant, name: None, content, extra: fields.rest() })
+}
+
+/// Null, or a union of which every member is null.
+fn is_nothing(raw: &RawValue) -> bool {
+    raw.get() == "null" || Fields::of(raw, &At::Root).is_ok_and(|fields| fields.rest().is_empty())
 }
 
 /// Which stop text it was: Claude says so where a request asks for `/stop_sequence`.

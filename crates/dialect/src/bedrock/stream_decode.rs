@@ -1,7 +1,8 @@
 //! Bedrock's stream into canonical events.
 //!
 //! Texts and reasoning have no start of their own (the service sends `contentBlockStart` for tool calls only); a stream
-//! that ends after `messageStop` is complete, also where `metadata` never came; the padding `p` is not looked at.
+//! that ends after `messageStop`, and not in the middle of a frame, is complete, also where `metadata` never came; the
+//! padding `p` is not looked at.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,8 @@ use crate::chat::{FinishReason, Json};
 use crate::error::WireError;
 use crate::event::StreamEvent;
 use crate::event_stream::{Frame, Frames};
-use crate::json::{At, Fault};
+use crate::json::{At, Fault, or_default};
+use crate::sse::relay::is_object;
 
 /// The only choice of this wire.
 const CHOICE: u32 = 0;
@@ -37,8 +39,13 @@ impl Decoder {
         self.state.counted && self.state.stopped.is_some()
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.stopped.is_some()
+    }
+
     pub(crate) fn finish(&mut self, _out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
-        if self.state.stopped.is_some() { Ok(()) } else { Err(WireError::Cut) }
+        let whole = self.state.stopped.is_some() && (self.is_done() || !self.frames.is_mid_frame());
+        if whole { Ok(()) } else { Err(WireError::Cut) }
     }
 }
 
@@ -57,8 +64,8 @@ struct State {
 enum Open {
     /// Text or reasoning.
     Said,
-    /// A tool call, by its number.
-    Call(u32),
+    /// A tool call, by its number; whether anything of its input has come.
+    Call { call: u32, given: bool },
     /// What the canonical stream has no event for.
     Other,
 }
@@ -66,9 +73,9 @@ enum Open {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BlockStart {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     content_block_index: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     start: Start,
 }
 
@@ -91,9 +98,9 @@ struct CallStart {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BlockDelta {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     content_block_index: u64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     delta: Delta,
 }
 
@@ -108,7 +115,7 @@ struct Delta {
 
 #[derive(Deserialize)]
 struct CallDelta {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     input: String,
 }
 
@@ -123,14 +130,15 @@ struct ReasoningDelta {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BlockStop {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     content_block_index: u64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct MessageStop {
-    stop_reason: String,
+    #[serde(default)]
+    stop_reason: Option<String>,
     #[serde(default)]
     additional_model_response_fields: Option<Json>,
 }
@@ -145,9 +153,19 @@ struct Metadata {
 }
 
 fn read<'a, T: Deserialize<'a>>(kind: &str, payload: &'a [u8]) -> Result<T, WireError> {
+    is_object(payload)?;
     serde_json::from_slice(payload).map_err(|error| {
         Fault::invalid(&At::Root, format!("an event `{kind}` cannot be read: {error}")).into()
     })
+}
+
+impl Open {
+    /// A call without any input is one of an empty object.
+    fn complete(self, out: &mut Vec<StreamEvent>) {
+        if let Self::Call { call, given: false } = self {
+            out.push(StreamEvent::ToolCallArguments { choice: CHOICE, call, text: "{}".into() });
+        }
+    }
 }
 
 impl State {
@@ -163,9 +181,11 @@ impl State {
             "contentBlockDelta" => self.delta(read(kind, frame.payload)?, out),
             "contentBlockStop" => {
                 let stop: BlockStop = read(kind, frame.payload)?;
-                match self.blocks.remove(&stop.content_block_index) {
-                    Some(Open::Said | Open::Call(_)) => out.push(StreamEvent::PartEnd { choice: CHOICE }),
-                    Some(Open::Other) | None => {}
+                if let Some(open) = self.blocks.remove(&stop.content_block_index) {
+                    open.complete(out);
+                    if !matches!(open, Open::Other) {
+                        out.push(StreamEvent::PartEnd { choice: CHOICE });
+                    }
                 }
             }
             "messageStop" => self.stop(read(kind, frame.payload)?, out),
@@ -201,7 +221,7 @@ impl State {
                 let call = self.calls;
                 self.calls += 1;
                 out.push(StreamEvent::ToolCallStart { choice: CHOICE, call, id, name, custom: false });
-                Open::Call(call)
+                Open::Call { call, given: false }
             }
             Some(_) | None => Open::Other,
         };
@@ -212,10 +232,11 @@ impl State {
         self.start(out);
         let choice = CHOICE;
         let before = out.len();
-        let open = self.blocks.get(&event.content_block_index).copied();
-        if let (Some(piece), Some(Open::Call(call))) = (&event.delta.tool_use, open) {
+        let open = self.blocks.get_mut(&event.content_block_index);
+        if let (Some(piece), Some(Open::Call { call, given })) = (&event.delta.tool_use, open) {
             if !piece.input.is_empty() {
-                out.push(StreamEvent::ToolCallArguments { choice, call, text: piece.input.clone() });
+                *given = true;
+                out.push(StreamEvent::ToolCallArguments { choice, call: *call, text: piece.input.clone() });
             }
             return;
         }
@@ -238,8 +259,12 @@ impl State {
 
     fn stop(&mut self, event: MessageStop, out: &mut Vec<StreamEvent>) {
         self.start(out);
+        for open in std::mem::take(&mut self.blocks).values() {
+            open.complete(out);
+        }
         let sequence = event.additional_model_response_fields.and_then(|json| stop_sequence(json.raw()));
-        let reason = finish_reason(&event.stop_reason, sequence, self.calls > 0);
+        let reason =
+            finish_reason(event.stop_reason.as_deref().unwrap_or("end_turn"), sequence, self.calls > 0);
         if self.stopped.is_none() {
             out.push(StreamEvent::Finish { choice: CHOICE, reason: reason.clone() });
             self.stopped = Some(reason);

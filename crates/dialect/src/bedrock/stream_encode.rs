@@ -70,6 +70,7 @@ impl Encoder {
             }
             StreamEvent::Usage(used) => self.usage = Some(*used),
             StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
+            StreamEvent::Geo(_) => {}
             StreamEvent::Finish { choice: CHOICE, reason } => {
                 self.drain(out);
                 self.finish = Some(reason.clone());
@@ -172,6 +173,7 @@ impl Encoder {
             | StreamEvent::Annotations { .. }
             | StreamEvent::Finish { .. }
             | StreamEvent::ServiceTier(_)
+            | StreamEvent::Geo(_)
             | StreamEvent::Usage(_) => {}
         }
     }

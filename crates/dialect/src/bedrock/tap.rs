@@ -8,8 +8,11 @@
 //! - `messageStop` and all that follows are withheld until the call is settled: clients take a stream that ends after
 //!   it for complete. The stream is complete with `metadata`, which comes after it and has the usage; without that, if
 //!   the upstream closes.
-//! - What a checked frame holds is never an error: what cannot be read is passed on and counted.
-//! - JSON is read of the last two frames and of failures; of the others a few bytes are searched for.
+//! - An event of the wire must hold one JSON object, and a chunk another one: the official SDKs die on what is none, so it
+//!   ends the stream. What is in them is passed on and counted, never an error.
+//! - An upstream that closes in the middle of a frame has cut the stream, also after `messageStop`.
+//! - JSON is taken apart in the last two frames and in failures; the others are looked through, and a few bytes searched
+//!   for.
 //! - At most one allocation for a chunk.
 
 use bytes::{Bytes, BytesMut};
@@ -20,12 +23,25 @@ use serde_json::value::RawValue;
 use crate::anthropic::tap::Reading;
 use crate::bedrock::{Sort, facts, usage};
 use crate::bedrock_invoke::stream::{CHUNK, read_chunk};
-use crate::error::WireError;
+use crate::chat::FinishReason;
+use crate::error::{UpstreamFault, WireError};
 use crate::event_stream::{Frame, MAX_FRAME, take};
 use crate::facts::StreamFacts;
+use crate::json::{one_value, utf8};
 use crate::openai_chat::facts::text_bytes;
+use crate::sse::relay::{is_object, unreadable};
 use crate::tap::TapEnd;
 
+/// What clients read.
+const EVENTS: [&str; 7] = [
+    "contentBlockDelta",
+    CHUNK,
+    "messageStart",
+    "contentBlockStart",
+    "contentBlockStop",
+    "messageStop",
+    "metadata",
+];
 /// What may follow the end before the vendor is called broken.
 const MAX_AFTER_END: usize = 64 << 10;
 
@@ -85,7 +101,9 @@ impl Tap {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            self.read(&frame);
+            if let Err(error) = self.read(&frame) {
+                break Err(error);
+            }
             let start = at;
             at += length;
             match self.state {
@@ -127,17 +145,19 @@ impl Tap {
     }
 
     pub(crate) fn unfinished_terminal(&mut self) -> Option<Bytes> {
-        (self.state == State::Stopped).then(|| {
+        (self.state == State::Stopped && self.carry.is_empty()).then(|| {
             self.state = State::Complete;
             self.terminal.split().freeze()
         })
     }
 
-    /// Half a frame that is left over is lost: nobody could have read it.
+    /// Half a frame that is left over is lost: nobody could have read it. Without `metadata` a stream is complete all the
+    /// same: `messageStop` ends the message, and the figures are then counted.
     pub(crate) fn finish(&mut self, _out: &mut Vec<Bytes>) -> TapEnd {
         match self.state {
-            State::Open => TapEnd::Cut,
             State::Failed => TapEnd::VendorError,
+            State::Open => TapEnd::Cut,
+            State::Stopped if !self.carry.is_empty() => TapEnd::Cut,
             State::Stopped | State::Complete => TapEnd::Complete(self.terminal.split().freeze()),
         }
     }
@@ -153,11 +173,29 @@ impl Tap {
         }
     }
 
-    fn read(&mut self, frame: &Frame<'_>) {
-        match Sort::of(frame) {
+    pub(crate) fn begun(&self) -> bool {
+        self.facts.begun
+    }
+
+    pub(crate) fn fault(&self) -> Option<&UpstreamFault> {
+        let said = self.chunks.as_ref().and_then(|chunks| chunks.facts.upstream_error.as_ref());
+        self.facts.upstream_error.as_ref().or(said)
+    }
+
+    fn read(&mut self, frame: &Frame<'_>) -> Result<(), WireError> {
+        let sort = Sort::of(frame);
+        if let Sort::Event(kind) = sort
+            && EVENTS.contains(&kind)
+        {
+            utf8(frame.payload).and_then(one_value).map_err(|fault| unreadable(&fault))?;
+            is_object(frame.payload)?;
+        }
+        // A chunk may be a sign of life alone.
+        self.facts.begun |= matches!(sort, Sort::Event(kind) if kind != CHUNK);
+        match sort {
             Sort::Event("contentBlockStart" | "contentBlockDelta") => {
                 // The words of a source are not the model's.
-                if memmem::find(frame.payload, b"\"citation\"").is_none() {
+                if !cites(frame.payload) {
                     let (bytes, _) = text_bytes(frame.payload);
                     self.facts.content_bytes += bytes;
                     self.facts.content_events += u64::from(bytes > 0);
@@ -165,24 +203,29 @@ impl Tap {
             }
             Sort::Event("messageStop") => self.stop(frame.payload),
             Sort::Event("metadata") => self.metadata(frame.payload),
-            Sort::Event(CHUNK) => self.chunk(frame.payload),
+            Sort::Event(CHUNK) => self.chunk(frame.payload)?,
             Sort::Event(_) => {}
             Sort::Fault(fault) => {
-                self.facts.upstream_error = Some(fault.to_string());
+                self.facts.upstream_error = Some(fault);
                 self.state = State::Failed;
             }
             Sort::Unknown => self.facts.unreadable_events += 1,
         }
+        Ok(())
     }
 
     fn stop(&mut self, payload: &[u8]) {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
+        #[derive(Deserialize, Default)]
+        #[serde(default, rename_all = "camelCase")]
         struct Stop {
-            stop_reason: String,
+            stop_reason: Option<String>,
         }
         match serde_json::from_slice::<Stop>(payload) {
-            Ok(stop) => self.intervened = stop.stop_reason == "guardrail_intervened",
+            Ok(stop) => {
+                let finish = stop.stop_reason.as_deref().map(FinishReason::from_bedrock);
+                self.intervened = finish == Some(FinishReason::Guardrail);
+                self.facts.finish = finish.into_iter().collect();
+            }
             Err(_) => self.facts.unreadable_events += 1,
         }
         self.facts.finished = true;
@@ -203,7 +246,7 @@ impl Tap {
         match serde_json::from_slice::<Metadata<'_>>(payload) {
             Ok(read) => {
                 let usage = read.usage.and_then(|raw| usage::decode(raw.get(), self.intervened));
-                self.facts.usage = usage.or(self.facts.usage);
+                self.facts.tell(usage);
                 self.facts.service_tier = read.service_tier.and_then(facts::tier);
             }
             Err(_) => self.facts.unreadable_events += 1,
@@ -214,18 +257,17 @@ impl Tap {
     }
 
     /// One of Anthropic's events. The last of them is the end.
-    fn chunk(&mut self, payload: &[u8]) {
-        let Ok(event) = read_chunk(payload) else {
-            self.facts.unreadable_events += 1;
-            return;
-        };
+    fn chunk(&mut self, payload: &[u8]) -> Result<(), WireError> {
+        let event = read_chunk(payload)?;
         let chunks = self.chunks.get_or_insert_default();
-        chunks.data(&event);
+        chunks.data(&event)?;
+        self.facts.begun |= chunks.facts.begun;
         if chunks.facts.upstream_error.is_some() {
             self.state = State::Failed;
         } else if chunks.stopped {
             self.advance(State::Complete);
         }
+        Ok(())
     }
 
     /// A stream that has failed stays so.
@@ -234,4 +276,13 @@ impl Tap {
             self.state = state;
         }
     }
+}
+
+/// Whether a delta holds a source.
+fn cites(payload: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"citation\"";
+    memmem::find(payload, NAME).is_some_and(|at| {
+        let value = payload[at + NAME.len()..].trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use steelyard_core::{Usage, UsageClass};
 
-use crate::json::Object;
+use crate::json::{Object, or_default, without_nulls};
 use crate::openai_chat::usage::tokens;
 
 #[derive(Debug, Default, Deserialize)]
@@ -18,14 +18,16 @@ struct Wire {
     cache_read_input_tokens: u64,
     #[serde(deserialize_with = "tokens")]
     cache_write_input_tokens: u64,
-    cache_details: Option<Vec<CacheDetail>>,
+    #[serde(deserialize_with = "without_nulls")]
+    cache_details: Vec<CacheDetail>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CacheDetail {
+    #[serde(default, deserialize_with = "or_default")]
     ttl: String,
-    #[serde(deserialize_with = "tokens")]
+    #[serde(default, deserialize_with = "tokens")]
     input_tokens: u64,
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn decode(text: &str, intervened: bool) -> Option<Usage> {
         return None;
     }
     let wire: Wire = serde_json::from_str(text).ok()?;
-    let details = wire.cache_details.unwrap_or_default();
+    let details = wire.cache_details;
     let lasting = details.iter().filter(|detail| detail.ttl == "1h").map(|detail| detail.input_tokens).sum();
     let detailed: u64 = details.iter().map(|detail| detail.input_tokens).fold(0, u64::saturating_add);
     // The parts of a whole do not exceed it; a whole that is not given is the sum of its parts.

@@ -6,8 +6,8 @@ use steelyard_core::ApiError;
 use crate::anthropic::{self, Carrier};
 use crate::chat::ChatRequest;
 use crate::dialect::Target;
-use crate::error::Loss;
 use crate::json::{At, Fault, string};
+use crate::loss::Loss;
 use crate::peek::{Outside, Peek, given, top_level};
 
 const VERSION: &str = "anthropic_version";

@@ -39,6 +39,10 @@ impl Decoder {
         self.events.is_done()
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.events.is_over()
+    }
+
     pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         self.events.finish(out)
     }

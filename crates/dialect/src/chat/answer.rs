@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use steelyard_core::Usage;
 
 use crate::chat::Message;
+use crate::json::without_nulls;
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,6 +21,8 @@ pub struct ChatResponse {
     pub usage: Option<Usage>,
     /// The tier that served it.
     pub service_tier: Option<String>,
+    /// Where it was served, if the vendor says so and its prices differ by that.
+    pub geo: Option<String>,
     /// The vendor's configuration.
     pub system_fingerprint: Option<String>,
 }
@@ -86,7 +89,7 @@ pub struct TokenLogprob {
     #[serde(default)]
     pub bytes: Option<Vec<u8>>,
     /// What else could have stood there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "without_nulls")]
     pub top_logprobs: Vec<TopLogprob>,
 }
 

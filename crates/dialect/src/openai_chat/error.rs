@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, RequestId};
 
+use crate::error::UpstreamFault;
 use crate::json::Object;
 
 pub(crate) fn body(error: &ApiError, request_id: &RequestId) -> (StatusCode, Bytes) {
@@ -35,6 +36,53 @@ pub(crate) fn vendor_body(vendor: &[u8], error: &ApiError, request_id: &RequestI
     Bytes::from(reply.to_string())
 }
 
+/// An error that came with status 200, with the status that it would have had: the number that its code is, else what its
+/// code or its type means (OpenAI's "Error codes", and what servers that speak the same write). Unknown ones are the
+/// vendor's failure.
+pub(crate) fn refusal(fault: &UpstreamFault) -> (StatusCode, Bytes) {
+    let words = [fault.code.as_deref(), fault.kind.as_deref()];
+    let status = words.into_iter().flatten().find_map(status_of).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut out = Vec::with_capacity(256);
+    Object::write(&mut out, |body| {
+        body.object("error", |fields| {
+            fields.field("message", &fault.message);
+            fields.field("type", &fault.kind);
+            fields.null("param");
+            fields.field("code", &fault.code);
+        });
+    });
+    (status, Bytes::from(out))
+}
+
+fn status_of(word: &str) -> Option<StatusCode> {
+    let status = match word {
+        "invalid_api_key" | "authentication_error" => 401,
+        "permission_error" | "insufficient_permissions" => 403,
+        "model_not_found" | "not_found_error" => 404,
+        "request_too_large" => 413,
+        "rate_limit_exceeded"
+        | "rate_limit_error"
+        | "requests"
+        | "tokens"
+        | "insufficient_quota"
+        | "billing_hard_limit_reached"
+        | "billing_not_active" => 429,
+        "invalid_request_error"
+        | "BadRequestError"
+        | "context_length_exceeded"
+        | "content_policy_violation"
+        | "content_filter"
+        | "unsupported_parameter"
+        | "unsupported_value"
+        | "invalid_type"
+        | "missing_required_parameter" => 400,
+        "overloaded" | "overloaded_error" | "server_overloaded" | "service_unavailable" => 503,
+        "timeout" | "timeout_error" => 504,
+        number => number.parse().ok().filter(|status| (400..600).contains(status))?,
+    };
+    StatusCode::from_u16(status).ok()
+}
+
 fn write(error: &ApiError, request_id: &RequestId, out: &mut Vec<u8>) {
     Object::write(out, |body| {
         body.object("error", |fields| {
@@ -61,6 +109,7 @@ fn status(code: ErrorCode) -> StatusCode {
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ErrorKind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ErrorKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
@@ -78,6 +127,7 @@ fn kind(code: ErrorCode) -> &'static str {
         | ErrorKind::NotFound
         | ErrorKind::Conflict
         | ErrorKind::TooLarge
+        | ErrorKind::HeadTooLarge
         | ErrorKind::UnsupportedMedia
         | ErrorKind::RequestTimeout => "invalid_request_error",
         ErrorKind::Forbidden => "permission_error",
@@ -91,4 +141,33 @@ fn kind(code: ErrorCode) -> &'static str {
 /// OpenAI leaves the code of a request without a credential null.
 fn slug(code: ErrorCode) -> Option<&'static str> {
     (code != ErrorCode::MissingCredential).then(|| code.slug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_within_a_stream_has_the_status_that_it_would_have_had() {
+        for (code, kind, status) in [
+            (None, None, 500),
+            (None, Some("server_error"), 500),
+            (Some("429"), None, 429),
+            (Some("529"), Some("invalid_request_error"), 529),
+            (Some("200"), None, 500),
+            (Some("model_not_found"), Some("invalid_request_error"), 404),
+            (Some("strange"), Some("invalid_request_error"), 400),
+            (None, Some("requests"), 429),
+            (Some("overloaded"), None, 503),
+        ] {
+            let fault = UpstreamFault {
+                message: "m\"".into(),
+                kind: kind.map(Into::into),
+                code: code.map(Into::into),
+            };
+            let (told, body) = refusal(&fault);
+            assert_eq!(told, status, "{code:?} {kind:?}");
+            assert_eq!(crate::openai_chat::facts::fault_of_body(&body), Some(fault));
+        }
+    }
 }

@@ -6,14 +6,17 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::chat::FinishReason;
 use crate::error::{UpstreamFault, WireError};
 use crate::facts::ReplyFacts;
-use crate::json::{At, Fault, string, utf8};
+use crate::json::{At, Fault, Mapped, string, utf8};
 use crate::openai_chat::usage;
 
 /// An answer or a chunk, by its spans.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Sighting<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) model: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -22,8 +25,18 @@ pub(crate) struct Sighting<'a> {
     pub(crate) usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
+    /// None if there is no such member.
     #[serde(borrow, default)]
-    pub(crate) choices: Option<Vec<SightedChoice<'a>>>,
+    choices: Option<Vec<Option<Mapped<SightedChoice<'a>>>>>,
+    /// The members of an error that has no envelope.
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    code: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -35,12 +48,22 @@ pub(crate) struct SightedChoice<'a> {
     #[serde(borrow, default)]
     pub(crate) delta: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    pub(crate) finish_reason: Option<&'a RawValue>,
+    finish_reason: Option<&'a RawValue>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
 }
 
+impl SightedChoice<'_> {
+    pub(crate) fn finish(&self) -> Option<FinishReason> {
+        text(self.finish_reason).map(|word| FinishReason::from_openai(&word))
+    }
+}
+
 impl Sighting<'_> {
+    pub(crate) fn id(&self) -> Option<String> {
+        text(self.id)
+    }
+
     pub(crate) fn model(&self) -> Option<String> {
         text(self.model)
     }
@@ -53,14 +76,28 @@ impl Sighting<'_> {
         usage::decode(self.usage?.get())
     }
 
-    /// Moonshot writes the usage of a stream into its last choice.
-    pub(crate) fn usage_in_choice(&self) -> Option<steelyard_core::Usage> {
-        self.choices.iter().flatten().filter_map(|choice| usage::decode(choice.usage?.get())).next_back()
+    /// None if there is no list of them.
+    pub(crate) fn choices(&self) -> Option<impl Iterator<Item = &SightedChoice<'_>>> {
+        self.choices.as_ref().map(|choices| choices.iter().flatten().map(|choice| &choice.0))
     }
 
-    /// The vendor's error. Null, false and the empty object are none.
+    /// Moonshot writes the usage of a stream into its last choice.
+    pub(crate) fn usage_in_choice(&self) -> Option<steelyard_core::Usage> {
+        self.choices().into_iter().flatten().filter_map(|choice| usage::decode(choice.usage?.get())).last()
+    }
+
+    /// The vendor's error. Null, false and the empty object are none. vLLM writes one without an envelope:
+    /// `{"object":"error","message":…,"type":…,"code":…}`.
     pub(crate) fn fault(&self) -> Option<UpstreamFault> {
-        fault(self.error?)
+        self.error.and_then(fault).or_else(|| self.bare_fault())
+    }
+
+    fn bare_fault(&self) -> Option<UpstreamFault> {
+        (self.object.and_then(string)? == "error").then(|| UpstreamFault {
+            message: self.message.map(shown).unwrap_or_default(),
+            kind: self.kind.map(shown),
+            code: self.code.map(shown),
+        })
     }
 }
 
@@ -78,9 +115,9 @@ pub(crate) fn fault(raw: &RawValue) -> Option<UpstreamFault> {
         kind: Option<&'a RawValue>,
         #[serde(borrow)]
         code: Option<&'a RawValue>,
+        #[serde(borrow)]
+        status: Option<&'a RawValue>,
     }
-    let shown =
-        |raw: &RawValue| string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned);
     match raw.get() {
         "null" | "false" | "\"\"" | "{}" => None,
         object if object.starts_with('{') => {
@@ -88,43 +125,45 @@ pub(crate) fn fault(raw: &RawValue) -> Option<UpstreamFault> {
             Some(UpstreamFault {
                 message: wire.message.map_or_else(|| object.to_owned(), shown),
                 kind: wire.kind.map(shown),
-                code: wire.code.map(shown),
+                code: wire.code.or(wire.status).map(shown),
             })
         }
         _ => Some(UpstreamFault { message: shown(raw), ..UpstreamFault::default() }),
     }
 }
 
+/// A string's text, else the value as it is written.
+fn shown(raw: &RawValue) -> String {
+    string(raw).map_or_else(|| raw.get().to_owned(), std::borrow::Cow::into_owned)
+}
+
 /// The error of a body that is a refusal.
 pub(crate) fn fault_of_body(body: &[u8]) -> Option<UpstreamFault> {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        #[serde(borrow)]
-        error: &'a RawValue,
-    }
-    fault(serde_json::from_slice::<Envelope<'_>>(body).ok()?.error)
+    serde_json::from_slice::<Mapped<Sighting<'_>>>(body).ok()?.0.fault()
 }
 
 pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
-    let sighting: Sighting<'_> = serde_json::from_str(utf8(body)?)
+    let Mapped(sighting) = serde_json::from_str::<Mapped<Sighting<'_>>>(utf8(body)?)
         .map_err(|error| Fault::invalid(&At::Root, format!("not a completion: {error}")))?;
     if let Some(fault) = sighting.fault() {
         return Err(WireError::Upstream(fault));
     }
-    let Some(choices) = &sighting.choices else {
+    let Some(choices) = sighting.choices() else {
         return Err(Fault::missing(&At::Root.field("choices")).into());
     };
-    let content_bytes = choices
-        .iter()
-        .filter_map(|choice| choice.message)
-        .map(|raw| text_bytes(raw.get().as_bytes()).0)
-        .sum();
+    let (mut content_bytes, mut finish) = (0, Vec::new());
+    for choice in choices {
+        content_bytes += choice.message.map_or(0, |raw| text_bytes(raw.get().as_bytes()).0);
+        finish.extend(choice.finish());
+    }
     Ok(ReplyFacts {
         usage: sighting.usage(),
+        id: sighting.id(),
         model: sighting.model(),
         service_tier: sighting.service_tier(),
         geo: None,
         content_bytes,
+        finish,
     })
 }
 

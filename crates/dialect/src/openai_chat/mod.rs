@@ -4,6 +4,7 @@
 //! | file | work |
 //! |---|---|
 //! | `peek` | what the relay must know of a request |
+//! | `quirks` | what a generation of OpenAI's models takes |
 //! | `request/decode`, `messages`, `order` | a client's request into the canonical model |
 //! | `request/encode` | the canonical model into a request for a vendor |
 //! | `reply` | whole answers, both ways |
@@ -17,6 +18,7 @@ pub(crate) mod details;
 pub(crate) mod error;
 pub(crate) mod facts;
 pub(crate) mod peek;
+pub(crate) mod quirks;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub mod stream_decode;
@@ -44,6 +46,14 @@ impl FinishReason {
     }
 
     /// OpenAI's word. Its clients know no others, so a vendor's own word becomes `stop`.
+    /// A word for it, whichever wire it came by: OpenAI's, or the vendor's own where there is no other.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Other(word) => word,
+            known => known.to_openai(),
+        }
+    }
+
     pub(crate) fn to_openai(&self) -> &'static str {
         match self {
             Self::Stop | Self::StopSequence(_) | Self::Paused | Self::MalformedToolCall | Self::Other(_) => {

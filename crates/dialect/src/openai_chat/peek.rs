@@ -38,7 +38,7 @@ fn read(body: &[u8]) -> Result<Peek<'_>, Fault> {
     if choices == 0 {
         return Err(Fault::invalid(&At::Root.field("n"), "`n` must be at least 1"));
     }
-    let mut bound = media_bound(messages.get().as_bytes());
+    let mut bound = media_bound(messages.get());
     bound.bytes = body.len() as u64;
     // What the vendor finds on the web becomes part of the prompt, and each search has a price.
     bound.hosted_tools = given(search).is_some();
@@ -84,53 +84,52 @@ fn include_usage(options: Option<&RawValue>) -> Result<bool, Fault> {
     }
 }
 
-fn media_bound(messages: &[u8]) -> InputBound {
+fn media_bound(messages: &str) -> InputBound {
     let mut bound = InputBound { unknowable: hides_keys(messages), ..InputBound::default() };
     // Each search goes over all of the messages, so keys with the same ending share one.
-    if has(messages, b"_url\"") {
-        for value in values_of(messages, b"\"image_url\"") {
+    if has(messages, "_url\"") {
+        for value in values_of(messages, "\"image_url\"") {
             if is_inline(value) {
                 bound.media += 1;
             } else {
                 bound.unknowable = true;
             }
         }
-        bound.unknowable |= has_object(messages, b"\"video_url\"") || has_object(messages, b"\"audio_url\"");
+        bound.unknowable |= has_object(messages, "\"video_url\"") || has_object(messages, "\"audio_url\"");
     }
-    if has(messages, b"audio\"") {
-        bound.media += values_of(messages, b"\"input_audio\"").count() as u64;
+    if has(messages, "audio\"") {
+        bound.media += values_of(messages, "\"input_audio\"").count() as u64;
         // Sound that the vendor keeps.
-        bound.unknowable |= has_object(messages, b"\"audio\"");
+        bound.unknowable |= has_object(messages, "\"audio\"");
     }
-    bound.unknowable |= has_object(messages, b"\"file\"");
+    bound.unknowable |= has_object(messages, "\"file\"");
     bound
 }
 
-fn has(text: &[u8], mark: &[u8]) -> bool {
-    memmem::find(text, mark).is_some()
+fn has(text: &str, mark: &str) -> bool {
+    memmem::find(text.as_bytes(), mark.as_bytes()).is_some()
 }
 
 /// Whether `key` stands before an object: only the context window bounds what that object names.
-pub(crate) fn has_object(text: &[u8], key: &'static [u8]) -> bool {
-    values_of(text, key).any(|value| value.starts_with(b"{"))
+pub(crate) fn has_object(text: &str, key: &'static str) -> bool {
+    values_of(text, key).any(|value| value.starts_with('{'))
 }
 
 /// What follows each occurrence of `key` that is a key: the text from its value on.
-pub(crate) fn values_of<'a>(text: &'a [u8], key: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
-    memmem::find_iter(text, key).filter_map(move |at| {
+pub(crate) fn values_of<'a>(text: &'a str, key: &'static str) -> impl Iterator<Item = &'a str> {
+    memmem::find_iter(text.as_bytes(), key.as_bytes()).filter_map(move |at| {
         let after = text[at + key.len()..].trim_ascii_start();
-        after.strip_prefix(b":").map(<[u8]>::trim_ascii_start)
+        after.strip_prefix(':').map(str::trim_ascii_start)
     })
 }
 
 /// Whether the image at the start of `text` is in the request. One that names its URL twice is not.
-fn is_inline(text: &[u8]) -> bool {
+pub(crate) fn is_inline(text: &str) -> bool {
     #[derive(Deserialize)]
     struct Image<'a> {
         #[serde(borrow)]
         url: &'a RawValue,
     }
-    let Ok(text) = std::str::from_utf8(text) else { return false };
     let url = if text.starts_with('{') {
         serde_json::Deserializer::from_str(text)
             .into_iter::<Image<'_>>()
@@ -146,7 +145,8 @@ fn is_inline(text: &[u8]) -> bool {
 }
 
 /// Whether a letter or an underscore is written as `\u00xx`.
-pub(crate) fn hides_keys(text: &[u8]) -> bool {
+pub(crate) fn hides_keys(text: &str) -> bool {
+    let text = text.as_bytes();
     memmem::find_iter(text, b"\\u00").any(|at| match text.get(at + 4..at + 6) {
         Some([b'5', low]) => low.eq_ignore_ascii_case(&b'f'),
         Some([b'6', low]) => *low != b'0',

@@ -22,9 +22,14 @@ pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
         return Err(WireError::Upstream(fault));
     }
     let list = At::Root.field("choices");
-    let raws = elements(fields.need("choices")?, &list)?;
+    let choices = fields.need("choices").map_err(|missing| match facts::fault_of_body(body) {
+        Some(fault) => WireError::Upstream(fault),
+        None => missing.into(),
+    })?;
+    let raws = elements(choices, &list)?;
     let choices = raws
         .into_iter()
+        .filter(|raw| raw.get() != "null")
         .enumerate()
         .map(|(number, raw)| choice(raw, &list.index(number), number))
         .collect::<Result<_, Fault>>()?;
@@ -35,6 +40,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
         choices,
         usage: fields.take("usage").and_then(|raw| usage::decode(raw.get())),
         service_tier: fields.text_or_leave("service_tier"),
+        geo: None,
         system_fingerprint: fields.text_or_leave("system_fingerprint"),
     })
 }
@@ -47,7 +53,9 @@ fn seconds(raw: &RawValue) -> Option<i64> {
 
 fn choice(raw: &RawValue, at: &At<'_>, number: usize) -> Result<Choice, Fault> {
     let mut fields = Fields::of(raw, at)?;
-    let message = message(fields.need("message")?, &at.field("message"))?;
+    // A choice without a message says nothing, which a filter may be the reason of.
+    let message = fields.take("message").map(|raw| message(raw, &at.field("message"))).transpose()?;
+    let message = message.unwrap_or_else(|| Message { role: Role::Assistant, ..Message::default() });
     let calls = message.content.iter().any(|part| matches!(part, Part::ToolCall(_)));
     let finish = fields.text_or_leave("finish_reason");
     let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -78,7 +86,8 @@ fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
     content.extend(refusal.map(|text| Part::Refusal { text }));
     if let Some(raw) = fields.take("tool_calls") {
         let list = at.field("tool_calls");
-        for (number, raw) in elements(raw, &list)?.into_iter().enumerate() {
+        let raws = elements(raw, &list)?.into_iter().filter(|raw| raw.get() != "null");
+        for (number, raw) in raws.enumerate() {
             content.push(Part::ToolCall(tool_call(raw, &list.index(number), number)?));
         }
     }

@@ -13,7 +13,7 @@ use steelyard_core::Usage;
 use crate::chat::{Json, Logprobs};
 use crate::error::WireError;
 use crate::event::StreamEvent;
-use crate::json::{At, Fault};
+use crate::json::{At, Fault, Mapped, without_nulls};
 use crate::openai_chat::reply::{Piece, argument_text, call_id, finish_reason, pieces};
 use crate::openai_chat::{choice_number, details, facts, usage};
 use crate::sse::{Event, Scanner};
@@ -35,8 +35,15 @@ impl Decoder {
         self.state.done
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.is_over()
+    }
+
     pub(crate) fn finish(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let state = &mut self.state;
+        if state.done {
+            return Ok(());
+        }
         // An unfinished event that cannot be read is the sign of a stream that broke off inside it.
         self.scanner.finish(|event| state.take(&event, out)).map_err(|error| match error {
             WireError::Garbage(_) => WireError::Cut,
@@ -67,6 +74,8 @@ struct Call {
     /// The vendor's number, if it gives one.
     index: Option<u32>,
     id: String,
+    /// Nothing of its JSON has come.
+    silent: bool,
 }
 
 #[derive(Deserialize)]
@@ -79,12 +88,21 @@ struct Chunk {
     service_tier: Option<Json>,
     #[serde(default)]
     system_fingerprint: Option<Json>,
-    #[serde(default)]
-    choices: Option<Vec<ChunkChoice>>,
+    #[serde(default, deserialize_with = "without_nulls")]
+    choices: Vec<ChunkChoice>,
     #[serde(default)]
     usage: Option<Json>,
     #[serde(default)]
     error: Option<Json>,
+    #[serde(default)]
+    object: Option<Json>,
+}
+
+impl Chunk {
+    /// Whether it looks like the vendor's error.
+    fn is_error(&self) -> bool {
+        self.error.is_some() || self.object.as_ref().is_some_and(|object| object.get() == "\"error\"")
+    }
 }
 
 #[derive(Deserialize)]
@@ -114,8 +132,8 @@ struct Delta {
     reasoning_details: Option<Json>,
     #[serde(default)]
     refusal: Option<String>,
-    #[serde(default)]
-    tool_calls: Option<Vec<ToolDelta>>,
+    #[serde(default, deserialize_with = "without_nulls")]
+    tool_calls: Vec<ToolDelta>,
     #[serde(default)]
     function_call: Option<Function>,
     #[serde(default)]
@@ -165,14 +183,25 @@ impl State {
             return Ok(());
         }
         if event.data.starts_with(b"[DONE]") {
+            // The end of nothing, or of a call that may lack its last arguments.
+            let broke_off = |choice: &Choice| !choice.finished && !choice.calls.is_empty();
+            if !self.started || self.choices.values().any(broke_off) {
+                return Err(WireError::Cut);
+            }
             self.done = true;
-            out.extend(self.usage.take().map(StreamEvent::Usage));
+            self.close(out);
             return Ok(());
         }
-        let chunk: Chunk = serde_json::from_slice(&event.data).map_err(|error| {
-            Fault::invalid(&At::Root, format!("an event is no chunk of a completion: {error}"))
+        let read = serde_json::from_slice::<Mapped<Chunk>>(&event.data);
+        let Mapped(chunk) = read.map_err(|error| match facts::fault_of_body(&event.data) {
+            Some(fault) => WireError::Upstream(fault),
+            None => {
+                Fault::invalid(&At::Root, format!("an event is no chunk of a completion: {error}")).into()
+            }
         })?;
-        if let Some(fault) = chunk.error.as_ref().and_then(|error| facts::fault(error.raw())) {
+        if chunk.is_error()
+            && let Some(fault) = facts::fault_of_body(&event.data)
+        {
             return Err(WireError::Upstream(fault));
         }
         self.chunk(chunk, out)
@@ -182,7 +211,7 @@ impl State {
         let text =
             |json: Option<Json>| json.and_then(|json| json.as_string()).filter(|text| !text.is_empty());
         let (id, model) = (text(chunk.id), text(chunk.model));
-        let choices = chunk.choices.unwrap_or_default();
+        let choices = chunk.choices;
         // A chunk that only announces filter results names no model yet.
         if !self.started && (model.is_some() || !choices.is_empty()) {
             self.started = true;
@@ -191,7 +220,7 @@ impl State {
             out.push(StreamEvent::Start { id, model, service_tier, system_fingerprint });
         }
         for (number, choice) in choices.into_iter().enumerate() {
-            self.used(choice.usage);
+            self.used(choice.usage, out);
             let number = choice_number(choice.index, number);
             let state = self.choices.entry(number).or_default();
             state.delta(number, choice.delta.unwrap_or_default(), out)?;
@@ -199,28 +228,43 @@ impl State {
                 out.push(StreamEvent::Logprobs { choice: number, logprobs });
             }
             if let Some(word) = choice.finish_reason
-                && !std::mem::replace(&mut state.finished, true)
+                && !state.finished
             {
-                let reason = finish_reason(&word, !state.calls.is_empty());
-                out.push(StreamEvent::Finish { choice: number, reason });
+                state.finish(number, &word, out);
             }
         }
-        self.used(chunk.usage);
+        self.used(chunk.usage, out);
         Ok(())
     }
 
-    /// Keeps the last figures; cumulative ones are not added up.
-    fn used(&mut self, usage: Option<Json>) {
-        self.usage = usage.and_then(|usage| usage::decode(usage.get())).or(self.usage);
+    /// Tells figures as they come, for a stream may break off behind them.
+    fn used(&mut self, usage: Option<Json>, out: &mut Vec<StreamEvent>) {
+        let usage = usage.and_then(|usage| usage::decode(usage.get()));
+        if usage.is_some() && usage != self.usage {
+            self.usage = usage;
+            out.extend(usage.map(StreamEvent::Usage));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished)
     }
 
     fn end(&mut self, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
-        let finished = !self.choices.is_empty() && self.choices.values().all(|choice| choice.finished);
-        if !self.done && !finished {
+        if !self.done && !self.is_over() {
             return Err(WireError::Cut);
         }
-        out.extend(self.usage.take().map(StreamEvent::Usage));
+        self.close(out);
         Ok(())
+    }
+
+    /// What clients must be told at the end: why each choice is over, also where the vendor did not say.
+    fn close(&mut self, out: &mut Vec<StreamEvent>) {
+        for (number, choice) in &mut self.choices {
+            if !choice.finished {
+                choice.finish(*number, "stop", out);
+            }
+        }
     }
 }
 
@@ -257,7 +301,7 @@ impl Choice {
         if let Some(annotations) = delta.annotations.filter(|list| !matches!(list.get(), "null" | "[]")) {
             out.push(StreamEvent::Annotations { choice, annotations });
         }
-        for call in delta.tool_calls.unwrap_or_default() {
+        for call in delta.tool_calls {
             self.call(choice, Piecewise::from(call), out)?;
         }
         if let Some(function) = delta.function_call {
@@ -267,12 +311,25 @@ impl Choice {
         Ok(())
     }
 
+    fn finish(&mut self, choice: u32, word: &str, out: &mut Vec<StreamEvent>) {
+        self.finished = true;
+        let silent = self.calls.iter().enumerate().filter(|(_, call)| call.silent);
+        out.extend(silent.map(|(call, _)| StreamEvent::ToolCallArguments {
+            choice,
+            call: number(call),
+            text: "{}".into(),
+        }));
+        let reason = finish_reason(word, !self.calls.is_empty());
+        out.push(StreamEvent::Finish { choice, reason });
+    }
+
     fn call(&mut self, choice: u32, piece: Piecewise, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         let call = match self.find(&piece) {
             Some(call) => call,
             None => self.begin(choice, &piece, out)?,
         };
         if !piece.text.is_empty() {
+            self.calls[call].silent = false;
             out.push(StreamEvent::ToolCallArguments { choice, call: number(call), text: piece.text });
         }
         Ok(())
@@ -290,7 +347,7 @@ impl Choice {
         };
         let call = self.calls.len();
         let id = piece.id.clone().unwrap_or_else(|| call_id(call));
-        self.calls.push(Call { index: piece.index, id: id.clone() });
+        self.calls.push(Call { index: piece.index, id: id.clone(), silent: !piece.custom });
         out.push(StreamEvent::ToolCallStart { choice, call: number(call), id, name, custom: piece.custom });
         Ok(call)
     }

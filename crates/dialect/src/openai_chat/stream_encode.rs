@@ -99,7 +99,7 @@ impl Encoder {
                     });
                 }
             }
-            StreamEvent::PartEnd { .. } | StreamEvent::Foreign { .. } => {}
+            StreamEvent::PartEnd { .. } | StreamEvent::Foreign { .. } | StreamEvent::Geo(_) => {}
             StreamEvent::Refusal { choice, text } => {
                 self.delta(*choice, out, |delta| delta.field("refusal", text));
             }

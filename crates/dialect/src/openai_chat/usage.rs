@@ -3,7 +3,8 @@
 //! `prompt_tokens` includes cached, cache-written and audio tokens; `completion_tokens` includes reasoning and
 //! audio (OpenAI's API reference). Parts that add up to more than their whole are cut to it, never below zero.
 //! Two vendors leave reasoning out of `completion_tokens` and count it in `total_tokens`: xAI, which also gives
-//! it in the details, and Gemini's compatible endpoint, which does not. The total tells.
+//! it in the details, and Gemini's compatible endpoint, which does not. The total tells, beside a prompt that is told; and where
+//! only the answer is told, it tells the prompt. Alone it tells nothing of a chat, and all of an embedding.
 
 use serde::{Deserialize, Deserializer};
 use steelyard_core::{Usage, UsageClass};
@@ -76,59 +77,88 @@ pub(crate) fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, 
     count.filter(|count| *count <= MOST).ok_or_else(|| serde::de::Error::custom("not a count of tokens"))
 }
 
+/// Gives a class its part of a whole: never more than is `left` of it.
+pub(crate) fn share(usage: &mut Usage, left: &mut u64, class: UsageClass, count: u64) {
+    let count = count.min(*left);
+    *left -= count;
+    usage[class] = count;
+}
+
 /// Reads a `usage` member. None if it is null, no object, or holds what is no count.
 pub(crate) fn decode(text: &str) -> Option<Usage> {
     if !text.starts_with('{') {
         return None;
     }
     let wire: Wire = serde_json::from_str(text).ok()?;
-    // An object without a single figure reports nothing; taken for zero, the call would be free.
-    if wire.prompt_tokens == 0 && wire.completion_tokens == 0 && wire.total_tokens == 0 {
+    // An object without a figure of either side reports nothing; taken for zero, the call would be free.
+    if wire.prompt_tokens == 0 && wire.completion_tokens == 0 {
         return None;
     }
     let prompt = wire.prompt_tokens_details.unwrap_or_default();
     let completion = wire.completion_tokens_details.unwrap_or_default();
     let mut usage = Usage::ZERO;
 
-    let mut left = wire.prompt_tokens;
-    let mut share = |class, count: u64| {
-        let count = count.min(left);
-        left -= count;
-        usage[class] = count;
-    };
-    share(UsageClass::CacheRead, prompt.cached_tokens.max(wire.prompt_cache_hit_tokens));
-    share(UsageClass::CacheWrite5m, prompt.cache_write_tokens);
-    share(UsageClass::AudioIn, prompt.audio_tokens);
-    share(UsageClass::Input, u64::MAX);
+    let beside = wire.total_tokens.saturating_sub(wire.completion_tokens);
+    let prompt_tokens = if wire.prompt_tokens == 0 { beside } else { wire.prompt_tokens };
+    let mut left = prompt_tokens;
+    let mut share_of_prompt = |class, count| share(&mut usage, &mut left, class, count);
+    share_of_prompt(UsageClass::CacheRead, prompt.cached_tokens.max(wire.prompt_cache_hit_tokens));
+    share_of_prompt(UsageClass::CacheWrite5m, prompt.cache_write_tokens);
+    share_of_prompt(UsageClass::AudioIn, prompt.audio_tokens);
+    share_of_prompt(UsageClass::Input, u64::MAX);
 
-    let apart = wire.total_tokens.saturating_sub(wire.prompt_tokens.saturating_add(wire.completion_tokens));
+    let apart = beside.saturating_sub(prompt_tokens);
     let mut left = wire.completion_tokens.saturating_add(apart);
-    let mut share = |class, count: u64| {
-        let count = count.min(left);
-        left -= count;
-        usage[class] = count;
-    };
-    share(UsageClass::Reasoning, completion.reasoning_tokens.max(apart));
-    share(UsageClass::AudioOut, completion.audio_tokens);
-    share(UsageClass::Output, u64::MAX);
+    let mut share_of_answer = |class, count| share(&mut usage, &mut left, class, count);
+    share_of_answer(UsageClass::Reasoning, completion.reasoning_tokens.max(apart));
+    share_of_answer(UsageClass::AudioOut, completion.audio_tokens);
+    share_of_answer(UsageClass::Output, u64::MAX);
     Some(usage)
+}
+
+/// Reads a `usage` member of embeddings, which have a prompt alone. None as in [`decode`].
+pub(crate) fn decode_of_prompt(text: &str) -> Option<Usage> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let wire: Wire = serde_json::from_str(text).ok()?;
+    let input = if wire.prompt_tokens == 0 { wire.total_tokens } else { wire.prompt_tokens };
+    (input > 0).then(|| [(UsageClass::Input, input)].into_iter().collect())
+}
+
+/// The figures that `OpenAI`'s wires have, from classes that are disjoint: what they do not know is in the sums.
+pub(crate) struct Sums {
+    pub(crate) prompt: u64,
+    /// Of the prompt, read from a cache.
+    pub(crate) cached: u64,
+    /// Of the prompt, written to a cache.
+    pub(crate) written: u64,
+    pub(crate) answer: u64,
+}
+
+impl Sums {
+    pub(crate) fn of(usage: &Usage) -> Self {
+        use UsageClass::{
+            AudioCacheRead, AudioIn, AudioOut, CacheRead, CacheWrite1h, CacheWrite5m, CacheWrite12h,
+            ImageCacheRead, ImageIn, ImageOut, Input, Output, Reasoning, VideoIn,
+        };
+        let sum = |classes: &[UsageClass]| {
+            classes.iter().fold(0_u64, |sum, class| sum.saturating_add(usage[*class]))
+        };
+        let cached = sum(&[CacheRead, AudioCacheRead, ImageCacheRead]);
+        let written = sum(&[CacheWrite5m, CacheWrite1h, CacheWrite12h]);
+        let prompt = sum(&[Input, AudioIn, ImageIn, VideoIn]).saturating_add(cached).saturating_add(written);
+        Self { prompt, cached, written, answer: sum(&[Output, Reasoning, AudioOut, ImageOut]) }
+    }
 }
 
 /// Writes the members of a `usage` object.
 pub(crate) fn encode(usage: &Usage, object: &mut Object<'_>) {
-    use UsageClass::{
-        AudioCacheRead, AudioIn, AudioOut, CacheRead, CacheWrite1h, CacheWrite5m, CacheWrite12h,
-        ImageCacheRead, ImageIn, ImageOut, Input, Output, Reasoning, VideoIn,
-    };
-    let sum =
-        |classes: &[UsageClass]| classes.iter().fold(0_u64, |sum, class| sum.saturating_add(usage[*class]));
-    let cached = sum(&[CacheRead, AudioCacheRead, ImageCacheRead]);
-    let written = sum(&[CacheWrite5m, CacheWrite1h, CacheWrite12h]);
-    let prompt = sum(&[Input, AudioIn, ImageIn, VideoIn]).saturating_add(cached).saturating_add(written);
-    let completion = sum(&[Output, Reasoning, AudioOut, ImageOut]);
+    use UsageClass::{AudioIn, AudioOut, Reasoning};
+    let Sums { prompt, cached, written, answer } = Sums::of(usage);
     object.field("prompt_tokens", &prompt);
-    object.field("completion_tokens", &completion);
-    object.field("total_tokens", &prompt.saturating_add(completion));
+    object.field("completion_tokens", &answer);
+    object.field("total_tokens", &prompt.saturating_add(answer));
     object.object("prompt_tokens_details", |details| {
         details.field("cached_tokens", &cached);
         if written > 0 {
@@ -182,12 +212,30 @@ mod tests {
             "[]",
             r#"{"prompt_tokens":0,"completion_tokens":0}"#,
             r#"{"prompt_tokens":-5,"completion_tokens":1}"#,
+            r#"{"total_tokens":15}"#,
+            r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":15}"#,
             r#"{"prompt_tokens":1.5}"#,
             r#"{"prompt_tokens":1e30}"#,
             r#"{"prompt_tokens":18446744073709551615}"#,
         ];
         for wire in cases {
             assert_eq!(decode(wire), None, "{wire}");
+        }
+    }
+
+    #[test]
+    fn embeddings_have_a_prompt_alone() {
+        for (wire, input) in [
+            (r#"{"prompt_tokens":8,"total_tokens":8}"#, Some(8)),
+            (r#"{"total_tokens":1000}"#, Some(1000)),
+            (r#"{"prompt_tokens":0,"total_tokens":8}"#, Some(8)),
+            (r#"{"prompt_tokens":8,"total_tokens":9}"#, Some(8)),
+            (r#"{"prompt_tokens":0,"total_tokens":0}"#, None),
+            (r#"{"total_tokens":-1}"#, None),
+            ("null", None),
+        ] {
+            let expected = input.map(|input| [(Input, input)].into_iter().collect());
+            assert_eq!(decode_of_prompt(wire), expected, "{wire}");
         }
     }
 
@@ -217,6 +265,13 @@ mod tests {
         check(
             r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":35}"#,
             &[(Input, 10), (Output, 5), (Reasoning, 20)],
+        );
+        // The answer and the total: the rest is the prompt.
+        check(r#"{"completion_tokens":5,"total_tokens":15}"#, &[(Input, 10), (Output, 5)]);
+        // An answer that was thought alone.
+        check(
+            r#"{"prompt_tokens":10,"completion_tokens":0,"total_tokens":15}"#,
+            &[(Input, 10), (Reasoning, 5)],
         );
         // Nulls, floats and negative numbers.
         check(

@@ -479,10 +479,10 @@ fn the_payload_header_must_say_what_the_body_is() {
 }
 
 #[test]
-fn a_session_token_is_only_a_header() {
+fn a_session_token_must_be_signed_and_is_passed_over() {
     let mut arrived = Arrived::vector();
     arrived.set("x-amz-security-token", "whatever");
-    assert_eq!(arrived.verify(), Ok(()), "not signed: ignored");
+    arrived.refused(ErrorCode::IncompleteSignature, "`SignedHeaders` lacks it");
     arrived.sign("host;x-amz-date;x-amz-security-token", BODY_HASH);
     assert_eq!(arrived.verify(), Ok(()), "signed: covered");
     arrived.set("x-amz-security-token", "other").refused(ErrorCode::SignatureMismatch, "does not match");

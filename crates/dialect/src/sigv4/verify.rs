@@ -10,13 +10,14 @@ use super::time::{SignedAt, single};
 use super::{SigV4Error, Signature, SignedRequest, SigningKey, canonical};
 
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
+const SESSION_TOKEN: &str = "x-amz-security-token";
 
 impl Signature<'_> {
     /// What can be said before the body is read and without the secret: what must be signed is signed, and the
     /// signature is of now. [`verify`](Self::verify) repeats it.
     ///
-    /// `x-amz-security-token` need not be signed: key pairs of Steelyard have none, so a token proves nothing
-    /// and decides nothing. One that is signed is covered like any other header.
+    /// A session token must be signed where there is one, as AWS demands. It decides nothing beyond that: key pairs of
+    /// Steelyard have none, so one that a client still has from elsewhere (`AWS_SESSION_TOKEN`) is passed over.
     pub fn precheck(&self, request: &SignedRequest<'_>, now: Timestamp) -> Result<(), SigV4Error> {
         self.signed_at(request, now).map(drop)
     }
@@ -52,6 +53,11 @@ impl Signature<'_> {
         if !self.signs("host") && !self.signs(":authority") {
             let text = "`SignedHeaders` has neither `host` nor `:authority`";
             return Err(SigV4Error::Incomplete(text.into()));
+        }
+        if request.headers.contains_key(SESSION_TOKEN) && !self.signs(SESSION_TOKEN) {
+            return Err(SigV4Error::Incomplete(format!(
+                "`{SESSION_TOKEN}` was sent, and `SignedHeaders` lacks it"
+            )));
         }
         let at = SignedAt::of(request.headers)?;
         if !self.signs(at.header) {

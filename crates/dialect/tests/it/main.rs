@@ -11,7 +11,13 @@ mod errors;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod gemini;
+#[cfg(test)]
+mod losses;
+#[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod openai_responses;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

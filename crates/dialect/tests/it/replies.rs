@@ -13,6 +13,7 @@ fn context() -> ReplyContext {
         created: 1_795_000_002,
         include_usage: true,
         elapsed_ms: 7,
+        echo: None,
     }
 }
 

@@ -7,7 +7,8 @@ use steelyard_dialect::{ChatRequest, Dialect, Outside, Target, relay_body};
 use crate::fixtures;
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
-pub(crate) const NOWHERE: Outside<'static> = Outside { model: None, stream: false, version: None };
+pub(crate) const NOWHERE: Outside<'static> =
+    Outside { model: None, stream: false, version: None, headers: None };
 /// A server that speaks the wire takes everything that its clients write, reasoning included.
 pub(crate) const SERVER: Target<'static> = Target { model: "m", max_output: None, compatible: true };
 

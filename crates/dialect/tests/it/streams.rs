@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
-use steelyard_dialect::openai_chat::tap::Tap;
+use steelyard_dialect::event_stream;
 use steelyard_dialect::sse::Scanner;
-use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, StreamFacts};
+use steelyard_dialect::{Dialect, ReplyContext, StreamEvent, StreamTap, TapEnd, WireError};
 
+use crate::wire::Tapped;
 use crate::{fixtures, wire};
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
@@ -16,28 +17,8 @@ pub(crate) fn decoded(chunks: &[&[u8]]) -> (Vec<StreamEvent>, String) {
     wire::decoded(DIALECT, chunks)
 }
 
-/// What a tap lets through, what it withholds, and what it read.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Tapped {
-    pub(crate) passed: Vec<u8>,
-    pub(crate) terminal: Option<Bytes>,
-    pub(crate) facts: StreamFacts,
-}
-
 pub(crate) fn tapped(chunks: &[&[u8]], hide_usage: bool) -> Tapped {
-    let mut tap = Tap::new(hide_usage);
-    let mut passed = Vec::new();
-    let mut out = Vec::new();
-    for chunk in chunks {
-        tap.push(Bytes::copy_from_slice(chunk), &mut out).unwrap();
-        assert!(out.len() <= 1, "one slice for a frame");
-        passed.extend(out.drain(..).flatten());
-    }
-    tap.finish(&mut out);
-    passed.extend(out.drain(..).flatten());
-    let terminal = tap.take_terminal();
-    assert_eq!(tap.take_terminal(), None);
-    Tapped { passed, terminal, facts: tap.facts() }
+    wire::tapped_by(DIALECT.tap(hide_usage), chunks)
 }
 
 fn scanned(chunks: &[&[u8]]) -> Vec<(Option<Vec<u8>>, Vec<u8>)> {
@@ -61,8 +42,7 @@ fn replay(name: &str, body: &[u8]) -> String {
     let open = tapped(&whole, false);
     let hidden = tapped(&whole, true);
     let found = scanned(&whole);
-    let identical = [open.passed.as_slice(), open.terminal.as_deref().unwrap_or_default()].concat();
-    assert_eq!(identical, body, "{name}: the tap must not change a byte");
+    assert!(wire::is_untouched(&open, body), "{name}: the tap must not change a byte");
 
     let check = |chunks: &[&[u8]], how: &dyn Fn() -> String| {
         let (again, over) = decoded(chunks);
@@ -85,7 +65,7 @@ fn replay(name: &str, body: &[u8]) -> String {
     }
     let shown = String::from_utf8_lossy(&hidden.passed);
     let hidden = if hidden.passed == open.passed { "nothing hidden" } else { &shown };
-    write!(report, "=> {end}\n\n{:#?}\n\n{hidden}", open.facts).unwrap();
+    write!(report, "=> {end}\n\n{:?}\n{:#?}\n\n{hidden}", open.end, open.facts).unwrap();
     report
 }
 
@@ -103,25 +83,123 @@ fn every_split_point_gives_the_same() {
 }
 
 #[test]
-fn bytes_pass_at_once_and_only_the_terminal_event_waits() {
-    let mut tap = Tap::new(false);
+fn events_pass_when_they_are_whole_and_the_terminal_one_waits() {
+    let mut tap = DIALECT.tap(false);
     let mut out = Vec::new();
-    let push = |tap: &mut Tap, text: &'static str, out: &mut Vec<Bytes>| {
-        tap.push(Bytes::from_static(text.as_bytes()), out).unwrap();
-        String::from_utf8(out.drain(..).flatten().collect()).unwrap()
+    let mut push = |tap: &mut StreamTap, text: &'static str| {
+        let end = tap.push(Bytes::from_static(text.as_bytes()), &mut out).unwrap();
+        (String::from_utf8(out.drain(..).flatten().collect()).unwrap(), end)
     };
-    assert_eq!(push(&mut tap, "da", &mut out), "");
-    assert!(!tap.mid_event());
-    assert_eq!(push(&mut tap, "ta: {\"id\":", &mut out), "data: {\"id\":");
-    assert!(tap.mid_event());
-    assert_eq!(push(&mut tap, "\"x\"}\n", &mut out), "\"x\"}\n");
-    assert_eq!(push(&mut tap, "\n: hi\n", &mut out), "\n: hi\n");
-    assert_eq!(push(&mut tap, "\ndata: [DO", &mut out), "\n");
+    let passes = |text: &str| (text.to_owned(), None);
+    assert_eq!(push(&mut tap, "data: {\"id\":"), passes(""));
+    assert_eq!(push(&mut tap, "\"x\"}\n"), passes(""));
+    assert_eq!(push(&mut tap, "\n: hi\n"), passes("data: {\"id\":\"x\"}\n\n"));
+    assert_eq!(push(&mut tap, "\ndata: [DO"), passes(": hi\n\n"));
+    assert_eq!(tap.unfinished_terminal(), None);
+    assert_eq!(push(&mut tap, "NE]"), passes(""));
     assert!(!tap.facts().terminated);
-    assert_eq!(push(&mut tap, "NE]", &mut out), "");
+    let (passed, end) = push(&mut tap, "\n\n");
+    assert_eq!((passed.as_str(), end.as_deref()), ("", Some(b"data: [DONE]\n\n".as_slice())));
     assert!(tap.facts().terminated);
-    assert_eq!(push(&mut tap, "\n\n", &mut out), "");
-    assert_eq!(tap.take_terminal().as_deref(), Some(b"data: [DONE]\n\n".as_slice()));
+}
+
+#[test]
+fn a_stream_is_text_throughout_and_no_event_is_empty() {
+    let good =
+        r#"data: {"model":"m","choices":[{"index":0,"delta":{"content":"abc"},"finish_reason":null}]}"#;
+    for wire in [DIALECT, steelyard_dialect::Dialect::AnthropicMessages] {
+        for bad in [
+            &b": \xFF"[..],
+            b"event: \xFF\ndata: {}",
+            b"\x00\xFF",
+            b"data:",
+            b"data: ",
+            b"data",
+            b": hi\ndata:",
+            b"event: x\ndata: ",
+        ] {
+            let tap = wire::tapped(wire, &[good.as_bytes(), b"\n\n: hi\n\n", bad, b"\n\ndata: {}\n\n"]);
+            assert!(matches!(tap.end, Err(WireError::Garbage(_))), "{tap:?}");
+            assert_eq!(String::from_utf8_lossy(&tap.passed), format!("{good}\n\n: hi\n\n"), "{bad:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_json_ends_the_stream_and_does_not_pass() {
+    let good =
+        r#"data: {"model":"m","choices":[{"index":0,"delta":{"content":"abc"},"finish_reason":null}]}"#;
+    for bad in [
+        &b"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a"[..],
+        b"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]} {}",
+        b"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\xFF\"},\"finish_reason\":null}]}",
+        b"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}},\"finish_reason\":null}]}",
+        b"{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\x\"},\"finish_reason\":null}]}",
+        b"<html>",
+        b"{}\ndata: {}",
+        b"NaN",
+        b"7",
+        b"[]",
+        b"null",
+        b"{\"choices\":7}",
+        b"{\"choices\":[7]}",
+        b"{\"choices\":[[]]}",
+    ] {
+        let body = [good.as_bytes(), b"\n\ndata: ", bad, b"\n\ndata: [DONE]\n\n"].concat();
+        for hide_usage in [false, true] {
+            let whole = tapped(&[&body], hide_usage);
+            assert!(matches!(whole.end, Err(WireError::Garbage(_))), "{whole:?}");
+            assert_eq!(String::from_utf8_lossy(&whole.passed), format!("{good}\n\n"));
+            assert_eq!((whole.facts.content_bytes, whole.facts.terminated), (3, false), "{whole:?}");
+            for at in 0..body.len() {
+                let (head, tail) = body.split_at(at);
+                assert_eq!(tapped(&[head, tail], hide_usage), whole, "split at {at}");
+            }
+        }
+    }
+    // With members of another shape, or half a character in an escape: some readers take it.
+    for odd in [
+        "{}",
+        r#"{"choices":null}"#,
+        r#"{"choices":[{"index":"0"}]}"#,
+        r#"{"id":7,"choices":[{"delta":{"content":"\ud83e"}}]}"#,
+    ] {
+        let body = format!("data: {odd}\n\ndata: [DONE]\n\n");
+        let tap = tapped(&[body.as_bytes()], false);
+        assert!(wire::is_untouched(&tap, body.as_bytes()) && tap.end.is_ok(), "{tap:?}");
+    }
+}
+
+#[test]
+fn done_alone_and_a_call_without_its_end_complete_nothing() {
+    let begun = r#"data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
+    let call = |calls: &str| {
+        format!(
+            "{begun}\n\ndata: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":{calls}}},\"finish_reason\":null}}]}}\n\n"
+        )
+    };
+    let ended = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n";
+    let some = r#"[ {"index":0,"function":{"arguments":"{\"a"}}]"#;
+    for (body, whole) in [
+        (String::new(), false),
+        (": hi\n\n".to_owned(), false),
+        (call(some), false),
+        (call(some) + ended, true),
+        (call("[]"), true),
+        (call("null"), true),
+    ] {
+        let tap = tapped(&[format!("{body}data: [DONE]\n\n").as_bytes()], false);
+        let cut = matches!(tap.end, Err(WireError::Cut));
+        assert_eq!((cut, tap.facts.terminated), (!whole, whole), "{body}: {tap:?}");
+    }
+}
+
+#[test]
+fn after_a_vendors_error_no_stream_is_complete() {
+    let body = b"data: {\"error\":{\"message\":\"on fire\",\"code\":503}}\n\ndata: [DONE]\n\n";
+    let tap = tapped(&[body], false);
+    assert!(matches!(tap.end, Ok(TapEnd::VendorError)) && tap.passed == body, "{tap:?}");
+    assert!(!tap.facts.begun);
 }
 
 #[test]
@@ -129,21 +207,10 @@ fn a_frame_without_cuts_is_passed_without_a_copy() {
     for hide_usage in [false, true] {
         let frame = Bytes::from(fixtures::one("openai_chat/streams/text.sse"));
         let mut out = Vec::new();
-        Tap::new(hide_usage).push(frame.clone(), &mut out).unwrap();
+        DIALECT.tap(hide_usage).push(frame.clone(), &mut out).unwrap();
         assert_eq!(out.len(), 1);
         assert_eq!(out[0].as_ptr(), frame.as_ptr());
     }
-}
-
-#[test]
-fn a_vendor_that_never_ends_is_refused() {
-    let mut tap = Tap::new(false);
-    let mut out = Vec::new();
-    tap.push(Bytes::from_static(b"data: [DONE]\n\n"), &mut out).unwrap();
-    let flood = Bytes::from(vec![b'x'; 40 << 10]);
-    tap.push(flood.clone(), &mut out).unwrap();
-    assert!(tap.push(flood, &mut out).is_err());
-    assert!(out.is_empty());
 }
 
 #[test]
@@ -154,6 +221,7 @@ fn a_translated_stream_reads_like_openais() {
         created: 1_795_000_002,
         include_usage,
         elapsed_ms: 7,
+        echo: None,
     };
     for name in ["tools_parallel", "usage", "two_choices_logprobs", "reasoning", "refusal"] {
         let body = fixtures::one(&format!("openai_chat/streams/{name}.sse"));
@@ -178,6 +246,70 @@ fn a_translated_stream_reads_like_openais() {
             if include_usage {
                 insta::assert_snapshot!(format!("encoded_{name}"), text);
             }
+        }
+    }
+}
+
+/// The input of the first call, as a client puts it together.
+fn arguments(events: &[StreamEvent]) -> String {
+    let pieces = events.iter().filter_map(|event| match event {
+        StreamEvent::ToolCallArguments { call: 0, text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    pieces.collect()
+}
+
+#[test]
+fn a_call_without_arguments_is_one_of_an_empty_object() {
+    let frames = |piece: Option<&str>, stop: bool| {
+        let call = r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"t1","name":"now"}}}"#;
+        let mut events = vec![("messageStart", r#"{"role":"assistant"}"#), ("contentBlockStart", call)];
+        events.extend(piece.map(|piece| ("contentBlockDelta", piece)));
+        events.extend(stop.then_some(("contentBlockStop", r#"{"contentBlockIndex":0}"#)));
+        events.push(("messageStop", r#"{"stopReason":"tool_use"}"#));
+        let mut body = BytesMut::new();
+        for (kind, payload) in events {
+            let headers = [(":event-type", kind), (":message-type", "event")];
+            event_stream::write(&mut body, &headers, payload.as_bytes());
+        }
+        body.to_vec()
+    };
+    let empty = r#"{"contentBlockIndex":0,"delta":{"toolUse":{"input":""}}}"#;
+    let openai = concat!(
+        r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t1","function":{"name":"now","arguments":""}}]}}]}"#,
+        "\n\n",
+        r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#,
+        "\n\ndata: [DONE]\n\n",
+    );
+    let item = r#""item":{"type":"function_call","id":"fc","call_id":"t1","name":"now","arguments":""}"#;
+    let responses = [
+        r#"data: {"type":"response.created","response":{"id":"r"}}"#,
+        &format!(r#"data: {{"type":"response.output_item.added","output_index":0,{item}}}"#),
+        &format!(r#"data: {{"type":"response.output_item.done","output_index":0,{item}}}"#),
+        r#"data: {"type":"response.completed","response":{"id":"r","status":"completed"}}"#,
+        "",
+    ]
+    .join("\n\n");
+    let streams = [
+        (Dialect::BedrockConverse, frames(None, true)),
+        (Dialect::BedrockConverse, frames(Some(empty), true)),
+        (Dialect::BedrockConverse, frames(None, false)),
+        (Dialect::OpenAiChat, openai.into()),
+        (Dialect::OpenAiResponses, responses.into()),
+    ];
+    for (vendor, body) in streams {
+        let (events, end) = wire::decoded(vendor, &[&body]);
+        assert_eq!(end, "complete", "{}", vendor.name());
+        assert_eq!(arguments(&events), "{}", "{}", vendor.name());
+        for client in [Dialect::OpenAiChat, Dialect::OpenAiResponses] {
+            let mut encoder = client.stream_encoder(wire::context());
+            let mut out = BytesMut::new();
+            for event in &events {
+                encoder.push(event, &mut out);
+            }
+            encoder.finish(1, &mut out);
+            let (again, _) = wire::decoded(client, &[&out]);
+            assert_eq!(arguments(&again), "{}", "{} to {}", vendor.name(), client.name());
         }
     }
 }

@@ -85,7 +85,9 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         400 if is_out_of_money(body) => Failure::Credentials,
         404 => Failure::NoModel,
         429 => Failure::RateLimited(retry_after(headers)),
-        408 | 409 | 500..=599 => Failure::Passing(retry_after(headers)),
+        408 | 504 => Failure::TimedOut(retry_after(headers)),
+        503 | 529 => Failure::Overloaded(retry_after(headers)),
+        409 | 500..=599 => Failure::Passing(retry_after(headers)),
         _ => Failure::Caller,
     }
 }
@@ -116,8 +118,8 @@ mod tests {
             (413, "", Failure::Caller),
             (429, "", Failure::RateLimited(None)),
             (500, "", Failure::Passing(None)),
-            (504, "", Failure::Passing(None)),
-            (529, "", Failure::Passing(None)),
+            (504, "", Failure::TimedOut(None)),
+            (529, "", Failure::Overloaded(None)),
         ];
         for (status, body, failure) in cases {
             let status = StatusCode::from_u16(*status).unwrap();

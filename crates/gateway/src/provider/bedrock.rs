@@ -4,6 +4,7 @@
 //! own signer signs, and AWS's own chain finds credentials where the channel names none.
 
 mod credentials;
+pub(super) mod place;
 
 use std::time::{Duration, SystemTime};
 
@@ -14,19 +15,16 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::Full;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use steelyard_core::Timestamp;
 use steelyard_dialect::Dialect;
 
 use crate::client::HttpClient;
 use crate::provider::bedrock::credentials::Source;
-use crate::provider::endpoint::Parts;
+use crate::provider::endpoint::{Parts, SEGMENT};
 use crate::provider::retry::retry_after;
 use crate::provider::{ChannelError, Failure, Outgoing};
 use crate::spec::{ChannelSpec, Secrets};
-
-/// What a path segment carries as it is (RFC 3986, "unreserved").
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// An account at Bedrock, in one region.
 pub struct Bedrock {
@@ -153,15 +151,13 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
             Failure::RateLimited(retry_after(headers))
         }
         ("ResourceNotFoundException", _) => Failure::NoModel,
-        (
-            "ModelNotReadyException"
-            | "ModelTimeoutException"
-            | "ModelErrorException"
-            | "ModelStreamErrorException"
-            | "InternalServerException"
-            | "ServiceUnavailableException",
-            _,
-        ) => Failure::Passing(retry_after(headers)),
+        ("ModelTimeoutException", _) | (_, 408 | 504) => Failure::TimedOut(retry_after(headers)),
+        ("ModelNotReadyException" | "ServiceUnavailableException", _) => {
+            Failure::Overloaded(retry_after(headers))
+        }
+        ("ModelErrorException" | "ModelStreamErrorException" | "InternalServerException", _) => {
+            Failure::Passing(retry_after(headers))
+        }
         // Bedrock answers a model that it does not have with this text.
         ("ValidationException", _) if fault.message.contains("model identifier is invalid") => {
             Failure::NoModel
@@ -169,7 +165,8 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         (_, 401 | 403) => Failure::Credentials,
         (_, 404) => Failure::NoModel,
         (_, 429) => Failure::RateLimited(retry_after(headers)),
-        (_, 408 | 409 | 424 | 500..=599) => Failure::Passing(retry_after(headers)),
+        (_, 503 | 529) => Failure::Overloaded(retry_after(headers)),
+        (_, 409 | 424 | 500..=599) => Failure::Passing(retry_after(headers)),
         _ => Failure::Caller,
     }
 }
@@ -191,7 +188,7 @@ mod tests {
             (403, "AccessDeniedException", "{}", Failure::Credentials),
             (403, "UnrecognizedClientException", "{}", Failure::Credentials),
             (404, "ResourceNotFoundException", "{}", Failure::NoModel),
-            (408, "ModelTimeoutException", "{}", Failure::Passing(None)),
+            (408, "ModelTimeoutException", "{}", Failure::TimedOut(None)),
             (424, "ModelErrorException", "{}", Failure::Passing(None)),
             (429, "ThrottlingException", "{}", Failure::RateLimited(None)),
             (
@@ -201,7 +198,10 @@ mod tests {
                 Failure::RateLimited(None),
             ),
             (500, "InternalServerException", "{}", Failure::Passing(None)),
-            (503, "", "", Failure::Passing(None)),
+            (429, "ModelNotReadyException", "{}", Failure::Overloaded(None)),
+            (503, "", "", Failure::Overloaded(None)),
+            (529, "", "", Failure::Overloaded(None)),
+            (504, "", "", Failure::TimedOut(None)),
             (302, "", "", Failure::Redirect),
         ];
         for (status, name, body, failure) in cases {

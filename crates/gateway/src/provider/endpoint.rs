@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::client::{self, HttpClient};
 use crate::provider::ChannelError;
 use crate::spec::{ChannelSpec, SecretRef, Secrets};
+
+/// What a path segment carries as it is (RFC 3986, "unreserved"): for a model's name in an address.
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// A value of the operator's own headers that has as many bytes is taken for a secret.
+const SHORTEST_SECRET: usize = 8;
 
 /// The parts of one channel.
 pub(super) struct Parts<'a> {
@@ -28,11 +35,16 @@ impl<'a> Parts<'a> {
 
     /// `path` at the base URL.
     pub(super) fn url(&self, base: &str, path: &str) -> Result<Uri, ChannelError> {
+        self.url_of("base_url", base, path)
+    }
+
+    /// `path` at an address that another field gives.
+    pub(super) fn url_of(&self, field: &'static str, base: &str, path: &str) -> Result<Uri, ChannelError> {
         let url = format!("{}{path}", base.trim_end_matches('/'));
         url.parse::<Uri>()
             .ok()
             .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
-            .ok_or_else(|| self.wrong("base_url", base, "is not a URL that begins with http:// or https://"))
+            .ok_or_else(|| self.wrong(field, base, "is not a URL that begins with http:// or https://"))
     }
 
     /// The headers of every request.
@@ -49,14 +61,20 @@ impl<'a> Parts<'a> {
 
     /// The API key, fetched.
     pub(super) fn api_key(&self) -> Result<Option<SecretString>, ChannelError> {
-        self.spec.api_key.as_ref().map(|key| self.fetch(key)).transpose()
+        self.spec.api_key.as_ref().map(|key| self.fetch("api_key", key)).transpose()
     }
 
-    /// A secret, fetched.
-    pub(super) fn fetch(&self, secret: &SecretRef) -> Result<SecretString, ChannelError> {
-        secret
-            .resolve(self.secrets)
-            .map_err(|source| ChannelError::Secret { channel: self.spec.name.clone(), source })
+    /// A field's secret, fetched.
+    pub(super) fn fetch(
+        &self,
+        field: &'static str,
+        secret: &SecretRef,
+    ) -> Result<SecretString, ChannelError> {
+        secret.resolve(self.secrets).map_err(|source| ChannelError::Secret {
+            channel: self.spec.name.clone(),
+            field,
+            source,
+        })
     }
 
     /// A header that holds a secret.
@@ -78,8 +96,10 @@ impl<'a> Parts<'a> {
         for (name, value) in own {
             let header = HeaderName::try_from(name.as_str())
                 .map_err(|_| self.wrong("headers", name, "is not a header name"))?;
-            let value = HeaderValue::from_str(value)
+            let mut value = HeaderValue::from_str(value)
                 .map_err(|_| self.wrong("headers", name, "has a value that no header can carry"))?;
+            // Many a proxy is let in by a header of its own; which it is nobody says.
+            value.set_sensitive(value.len() >= SHORTEST_SECRET);
             headers.insert(header, value);
         }
         Ok(())

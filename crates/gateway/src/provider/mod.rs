@@ -1,8 +1,11 @@
 //! Providers: the wire adapters, and the channels that use them. The only folder that asks which provider it is.
 
 pub mod anthropic;
+pub mod azure;
 pub mod bedrock;
 mod endpoint;
+pub mod gemini;
+mod kept;
 pub mod openai;
 mod retry;
 pub mod sandbox;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
+use steelyard_billing::{Catalog, CatalogOffer, PriceList};
 use steelyard_core::Timestamp;
 use steelyard_dialect::Dialect;
 
@@ -20,13 +24,14 @@ use crate::call::Endpoint;
 use crate::client::{ClientError, HttpClient};
 use crate::spec::{ChannelSpec, ProviderKind, SecretError, Secrets, TimeoutSpec};
 
+/// The catalog's word for what is served from wherever the vendor likes.
+const GLOBAL: &str = "global";
+
 /// A configured account, ready to be called.
 #[derive(Debug)]
 pub struct Channel {
     /// Its name.
     pub name: Arc<str>,
-    /// Where its models run, for prices that differ by it.
-    pub geo: Arc<str>,
     /// What it was built from.
     pub spec: ChannelSpec,
     /// How it is spoken to.
@@ -38,10 +43,14 @@ pub struct Channel {
 pub enum Provider {
     /// OpenAI's wire over HTTP: `openai` and `compatible`.
     OpenAi(Box<openai::OpenAi>),
+    /// Azure OpenAI: OpenAI's wire at addresses of Azure's.
+    Azure(Box<azure::Azure>),
     /// Anthropic's own API.
     Anthropic(Box<anthropic::Anthropic>),
     /// Amazon Bedrock's runtime.
     Bedrock(Box<bedrock::Bedrock>),
+    /// Google's Gemini API.
+    Gemini(Box<gemini::Gemini>),
     /// The stand-in inside this process.
     Sandbox,
     /// One of the others, of which a secret is not in the vault yet. Its calls fail, and all others are served.
@@ -52,10 +61,12 @@ pub enum Provider {
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
     /// Its secret cannot be fetched.
-    #[error("channel `{channel}`: its api_key cannot be fetched")]
+    #[error("channel `{channel}`: its {field} cannot be fetched")]
     Secret {
         /// The channel.
         channel: String,
+        /// The field.
+        field: &'static str,
         /// Why.
         source: SecretError,
     },
@@ -90,12 +101,7 @@ impl Channel {
             }
             built => built?,
         };
-        Ok(Self {
-            name: spec.name.as_str().into(),
-            geo: spec.geo.as_str().into(),
-            spec: spec.clone(),
-            provider,
-        })
+        Ok(Self { name: spec.name.as_str().into(), spec: spec.clone(), provider })
     }
 
     /// The catalog's name for this provider's price list.
@@ -103,13 +109,58 @@ impl Channel {
         self.spec.provider.name()
     }
 
+    /// What the catalog says of a model of this account.
+    pub fn listed(&self, catalog: &Catalog, upstream_model: &str) -> Option<CatalogOffer> {
+        let name = match self.spec.provider {
+            ProviderKind::Bedrock => {
+                return bedrock::place::listed(catalog, self.catalog_name(), upstream_model);
+            }
+            ProviderKind::Azure => {
+                self.spec.deployments.get(upstream_model).map_or(upstream_model, String::as_str)
+            }
+            ProviderKind::Openai
+            | ProviderKind::Compatible
+            | ProviderKind::Anthropic
+            | ProviderKind::Gemini
+            | ProviderKind::Sandbox => upstream_model,
+        };
+        catalog.on(self.catalog_name(), name)
+    }
+
+    /// Whether the account has what the catalog knows of its provider. Where it names its models itself, these are all.
+    pub(crate) fn has_the_catalogs_models(&self) -> bool {
+        self.spec.deployments.is_empty()
+    }
+
+    /// Where a model of this account is served, for prices that differ by it: as the operator says, else as the model's
+    /// name, the region or the address says. An answer may know better.
+    pub fn geo(&self, upstream_model: &str, prices: &PriceList) -> Arc<str> {
+        if let Some(geo) = &self.spec.geo {
+            return geo.as_str().into();
+        }
+        let region = self.spec.region.as_deref().unwrap_or_default();
+        let base = self.spec.base_url.as_deref();
+        let geo = match self.spec.provider {
+            ProviderKind::Bedrock => bedrock::place::geo(upstream_model, region),
+            ProviderKind::Openai => openai::geo(base, prices),
+            ProviderKind::Azure
+            | ProviderKind::Compatible
+            | ProviderKind::Anthropic
+            | ProviderKind::Gemini
+            | ProviderKind::Sandbox => GLOBAL,
+        };
+        geo.into()
+    }
+
     /// OpenTelemetry's `gen_ai.provider.name`: the conventions' own where they have one.
     pub fn telemetry_name(&self) -> &'static str {
         match self.spec.provider {
             ProviderKind::Openai => "openai",
+            ProviderKind::Azure => "azure.ai.openai",
             ProviderKind::Compatible => "compatible",
             ProviderKind::Anthropic => "anthropic",
             ProviderKind::Bedrock => "aws.bedrock",
+            ProviderKind::Gemini => "gcp.gemini",
             ProviderKind::Sandbox => "sandbox",
         }
     }
@@ -125,6 +176,10 @@ impl Channel {
 pub enum Failure {
     /// The vendor cannot serve it now; another target may. With the vendor's own wish when to come again.
     Passing(Option<Duration>),
+    /// The vendor has too much to do; another target may serve it. With its wish.
+    Overloaded(Option<Duration>),
+    /// The vendor gave up for want of time; another target may be quicker. With its wish.
+    TimedOut(Option<Duration>),
     /// The vendor limits our rate; another target may serve it.
     RateLimited(Option<Duration>),
     /// The vendor refuses our credentials, or the account cannot pay: ours to mend, not the caller's.
@@ -137,17 +192,31 @@ pub enum Failure {
     Caller,
 }
 
+impl Failure {
+    /// The vendor's own wish when to come again.
+    pub(crate) fn wish(&self) -> Option<Duration> {
+        match self {
+            Self::Passing(wait) | Self::Overloaded(wait) | Self::TimedOut(wait) | Self::RateLimited(wait) => {
+                *wait
+            }
+            Self::Credentials | Self::NoModel | Self::Redirect | Self::Caller => None,
+        }
+    }
+}
+
 /// What is to be sent.
 pub(crate) struct Outgoing<'a> {
     /// For what.
     pub(crate) endpoint: Endpoint,
+    /// The wire of the body ([`Provider::wire`]).
+    pub(crate) wire: Dialect,
     /// The model as the vendor calls it.
     pub(crate) model: &'a str,
     /// Whether a stream is asked for.
     pub(crate) stream: bool,
     /// The headers that belong to the wire: the client's own, or those that its request came to.
     pub(crate) headers: &'a HeaderMap,
-    /// The body, in the provider's wire.
+    /// The body.
     pub(crate) body: Bytes,
 }
 
@@ -157,8 +226,10 @@ impl Provider {
             ProviderKind::Openai | ProviderKind::Compatible => {
                 Self::OpenAi(Box::new(openai::OpenAi::build(spec, secrets)?))
             }
+            ProviderKind::Azure => Self::Azure(Box::new(azure::Azure::build(spec, secrets)?)),
             ProviderKind::Anthropic => Self::Anthropic(Box::new(anthropic::Anthropic::build(spec, secrets)?)),
             ProviderKind::Bedrock => Self::Bedrock(Box::new(bedrock::Bedrock::build(spec, secrets)?)),
+            ProviderKind::Gemini => Self::Gemini(Box::new(gemini::Gemini::build(spec, secrets)?)),
             ProviderKind::Sandbox => Self::Sandbox,
         })
     }
@@ -167,7 +238,12 @@ impl Provider {
     pub fn locked(&self) -> Option<&SecretError> {
         match self {
             Self::Locked(_, why) => Some(why),
-            Self::OpenAi(_) | Self::Anthropic(_) | Self::Bedrock(_) | Self::Sandbox => None,
+            Self::OpenAi(_)
+            | Self::Azure(_)
+            | Self::Anthropic(_)
+            | Self::Bedrock(_)
+            | Self::Gemini(_)
+            | Self::Sandbox => None,
         }
     }
 
@@ -176,21 +252,48 @@ impl Provider {
         match self {
             Self::OpenAi(openai) if openai.is_compatible() => ProviderKind::Compatible,
             Self::OpenAi(_) => ProviderKind::Openai,
+            Self::Azure(_) => ProviderKind::Azure,
             Self::Anthropic(_) => ProviderKind::Anthropic,
             Self::Bedrock(_) => ProviderKind::Bedrock,
+            Self::Gemini(_) => ProviderKind::Gemini,
             Self::Sandbox => ProviderKind::Sandbox,
             Self::Locked(kind, _) => *kind,
         }
     }
 
-    /// The wire it speaks for chats. None: it answers in this process, so that nothing is sent anywhere.
-    pub(crate) fn wire(&self) -> Option<Dialect> {
+    /// The wire in which it is asked for chats by clients of a dialect: their own where it speaks more than one. None: it
+    /// answers in this process, so that nothing is sent anywhere.
+    pub(crate) fn wire(&self, client: Dialect) -> Option<Dialect> {
         match self.kind() {
-            ProviderKind::Openai | ProviderKind::Compatible => Some(Dialect::OpenAiChat),
+            ProviderKind::Openai | ProviderKind::Azure | ProviderKind::Compatible
+                if client == Dialect::OpenAiResponses && self.speaks_responses() =>
+            {
+                Some(Dialect::OpenAiResponses)
+            }
+            ProviderKind::Openai | ProviderKind::Azure | ProviderKind::Compatible => {
+                Some(Dialect::OpenAiChat)
+            }
             ProviderKind::Anthropic => Some(Dialect::AnthropicMessages),
             ProviderKind::Bedrock => Some(Dialect::BedrockConverse),
+            ProviderKind::Gemini => Some(Dialect::GeminiGenerate),
             ProviderKind::Sandbox => None,
         }
+    }
+
+    /// Whether it speaks OpenAI Responses beside Chat Completions.
+    fn speaks_responses(&self) -> bool {
+        match self {
+            Self::OpenAi(openai) => openai.speaks_responses(),
+            Self::Azure(azure) => azure.speaks_responses(),
+            Self::Anthropic(_) | Self::Bedrock(_) | Self::Gemini(_) | Self::Sandbox => false,
+            // Nothing is sent before it is unlocked.
+            Self::Locked(kind, _) => *kind == ProviderKind::Openai,
+        }
+    }
+
+    /// Whether it answers in this process.
+    pub(crate) fn is_here(&self) -> bool {
+        self.kind() == ProviderKind::Sandbox
     }
 
     /// Whether it serves calls of this kind.
@@ -198,13 +301,20 @@ impl Provider {
         match (self.kind(), endpoint) {
             (_, Endpoint::Chat)
             | (
-                ProviderKind::Openai | ProviderKind::Compatible | ProviderKind::Sandbox,
+                ProviderKind::Openai | ProviderKind::Azure | ProviderKind::Compatible | ProviderKind::Sandbox,
                 Endpoint::Embeddings,
             )
             | (ProviderKind::Anthropic | ProviderKind::Sandbox, Endpoint::CountTokens) => true,
-            (ProviderKind::Anthropic | ProviderKind::Bedrock, Endpoint::Embeddings)
+            (
+                ProviderKind::Anthropic | ProviderKind::Bedrock | ProviderKind::Gemini,
+                Endpoint::Embeddings,
+            )
             | (
-                ProviderKind::Openai | ProviderKind::Compatible | ProviderKind::Bedrock,
+                ProviderKind::Openai
+                | ProviderKind::Azure
+                | ProviderKind::Compatible
+                | ProviderKind::Bedrock
+                | ProviderKind::Gemini,
                 Endpoint::CountTokens,
             ) => false,
         }
@@ -223,9 +333,11 @@ impl Provider {
     ) -> Result<(http::Request<Full<Bytes>>, &HttpClient), String> {
         match self {
             Self::OpenAi(openai) => Ok((openai.request(outgoing), openai.client())),
+            Self::Azure(azure) => Ok((azure.request(outgoing, now).await?, azure.client())),
             Self::Anthropic(anthropic) => Ok((anthropic.request(outgoing), anthropic.client())),
             // Boxed: a chain of credentials is a large future that others need not carry.
             Self::Bedrock(bedrock) => Ok((Box::pin(bedrock.request(outgoing, now)).await?, bedrock.client())),
+            Self::Gemini(gemini) => Ok((gemini.request(outgoing)?, gemini.client())),
             Self::Sandbox => Err("this channel is not served over HTTP".to_owned()),
             Self::Locked(_, why) => Err(why.to_string()),
         }
@@ -237,8 +349,10 @@ impl Provider {
             ProviderKind::Openai | ProviderKind::Compatible | ProviderKind::Sandbox => {
                 openai::classify(status, headers, body)
             }
+            ProviderKind::Azure => azure::classify(status, headers, body),
             ProviderKind::Anthropic => anthropic::classify(status, headers, body),
             ProviderKind::Bedrock => bedrock::classify(status, headers, body),
+            ProviderKind::Gemini => gemini::classify(status, headers, body),
         }
     }
 }

@@ -7,19 +7,34 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use http_body_util::Full;
 use serde::Deserialize;
+use steelyard_billing::PriceList;
+use steelyard_dialect::Dialect;
 
 use crate::call::Endpoint;
 use crate::client::HttpClient;
 use crate::provider::endpoint::Parts;
 use crate::provider::retry::retry_after;
-use crate::provider::{ChannelError, Failure, Outgoing};
+use crate::provider::{ChannelError, Failure, GLOBAL, Outgoing};
 use crate::spec::{ChannelSpec, ProviderKind, Secrets};
 
 const OPENAI: &str = "https://api.openai.com/v1";
 
+/// Where calls to this address of `OpenAI`'s are served ("Data residency": `eu.api.openai.com`, also `mtls-eu`). What is
+/// printed with one price costs that everywhere: regional processing is dearer for newer models alone.
+pub(super) fn geo<'a>(base: Option<&'a str>, prices: &PriceList) -> &'a str {
+    let host = base.and_then(|base| base.split_once("://")).map_or("", |(_, rest)| rest);
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    let label =
+        host.strip_suffix(".api.openai.com").map(|label| label.strip_prefix("mtls-").unwrap_or(label));
+    let differs = || prices.versions().any(|version| version.geos().len() > 1);
+    label.filter(|label| *label != "mtls" && differs()).unwrap_or(GLOBAL)
+}
+
 /// An account at OpenAI or at a server that speaks its wire.
 pub struct OpenAi {
     chat: Uri,
+    /// None: it speaks Chat Completions alone.
+    responses: Option<Uri>,
     embeddings: Uri,
     headers: HeaderMap,
     client: HttpClient,
@@ -44,6 +59,8 @@ impl OpenAi {
             }
         };
         let chat = parts.url(base, "/chat/completions")?;
+        let speaks_responses = spec.provider == ProviderKind::Openai || spec.responses;
+        let responses = speaks_responses.then(|| parts.url(base, "/responses")).transpose()?;
         let embeddings = parts.url(base, "/embeddings")?;
         let mut headers = parts.headers();
         if let Some(key) = parts.api_key()? {
@@ -58,7 +75,7 @@ impl OpenAi {
         parts.add_own(&mut headers)?;
         let client = parts.client(&chat)?;
         let compatible = spec.provider == ProviderKind::Compatible;
-        Ok(Self { chat, embeddings, headers, client, compatible })
+        Ok(Self { chat, responses, embeddings, headers, client, compatible })
     }
 
     pub(crate) fn request(&self, outgoing: Outgoing<'_>) -> http::Request<Full<Bytes>> {
@@ -66,7 +83,10 @@ impl OpenAi {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = match outgoing.endpoint {
             Endpoint::Embeddings => self.embeddings.clone(),
-            Endpoint::Chat | Endpoint::CountTokens => self.chat.clone(),
+            Endpoint::Chat | Endpoint::CountTokens => match (&self.responses, outgoing.wire) {
+                (Some(responses), Dialect::OpenAiResponses) => responses.clone(),
+                _ => self.chat.clone(),
+            },
         };
         *request.headers_mut() = self.headers.clone();
         request
@@ -74,6 +94,10 @@ impl OpenAi {
 
     pub(crate) fn client(&self) -> &HttpClient {
         &self.client
+    }
+
+    pub(crate) fn speaks_responses(&self) -> bool {
+        self.responses.is_some()
     }
 
     pub(crate) fn is_compatible(&self) -> bool {
@@ -89,7 +113,9 @@ pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> 
         404 => Failure::NoModel,
         429 if is_out_of_money(body) => Failure::Credentials,
         429 => Failure::RateLimited(retry_after(headers)),
-        408 | 409 | 500..=599 => Failure::Passing(retry_after(headers)),
+        408 | 504 => Failure::TimedOut(retry_after(headers)),
+        503 | 529 => Failure::Overloaded(retry_after(headers)),
+        409 | 500..=599 => Failure::Passing(retry_after(headers)),
         _ => Failure::Caller,
     }
 }
@@ -124,7 +150,7 @@ mod tests {
             (401, "", Failure::Credentials),
             (403, "", Failure::Credentials),
             (404, "", Failure::NoModel),
-            (408, "", Failure::Passing(None)),
+            (408, "", Failure::TimedOut(None)),
             (409, "", Failure::Passing(None)),
             (413, "", Failure::Caller),
             (422, "", Failure::Caller),
@@ -132,8 +158,10 @@ mod tests {
             (429, r#"{"error":{"code":"insufficient_quota"}}"#, Failure::Credentials),
             (429, r#"{"error":{"type":"insufficient_quota","code":null}}"#, Failure::Credentials),
             (500, "", Failure::Passing(None)),
-            (503, "", Failure::Passing(None)),
-            (529, "", Failure::Passing(None)),
+            (502, "", Failure::Passing(None)),
+            (503, "", Failure::Overloaded(None)),
+            (504, "", Failure::TimedOut(None)),
+            (529, "", Failure::Overloaded(None)),
         ];
         for (status, body, failure) in cases {
             let status = StatusCode::from_u16(*status).unwrap();

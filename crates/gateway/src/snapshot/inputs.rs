@@ -82,6 +82,21 @@ pub enum SnapshotError {
         /// Channels with a similar name.
         nearest: Vec<String>,
     },
+    /// A deployment of a model that the catalog does not have at that provider.
+    #[error(
+        "channel `{channel}`: deployment `{deployment}` is of `{model}`, which the catalog does not have there{}; \
+         name a deployment of an unknown model under `models`, and its price under [[prices]]", hint(.nearest)
+    )]
+    UnknownDeployment {
+        /// The channel.
+        channel: String,
+        /// The deployment.
+        deployment: String,
+        /// The model.
+        model: String,
+        /// Models with a similar name.
+        nearest: Vec<String>,
+    },
     /// A route that leads nowhere.
     #[error("route `{0}` has no target")]
     NoTarget(String),

@@ -149,6 +149,48 @@ fn an_operators_price_holds_from_its_date_and_a_channel_keeps_its_state() {
     assert!(Arc::ptr_eq(&offer(&first).health, &offer(&second).health), "health outlives a change");
 }
 
+const AZURE: &str = "[[channels]]\nname = \"az\"\nprovider = \"azure\"\napi_key = \"k\"\n\
+                     base_url = \"https://hansa.openai.azure.com\"\n";
+
+#[test]
+fn a_deployment_has_the_prices_and_the_names_of_its_model() {
+    let snapshot = build(&format!("{TWO}{AZURE}deployments = {{ chat-prod = \"gpt-6-sol\" }}")).unwrap();
+    let name = |name: &str| targets(&snapshot, name).map(|targets| targets.join(" "));
+    assert_eq!(name("chat-prod").as_deref(), Some("az/chat-prod"));
+    assert_eq!(name("gpt-6-sol").as_deref(), Some("openai/gpt-6-sol az/chat-prod"));
+    assert_eq!(
+        name("openai/gpt-6-sol").as_deref(),
+        Some("openai/gpt-6-sol"),
+        "the channel's name comes first"
+    );
+    assert_eq!(name("gpt-4o").as_deref(), Some("openai/gpt-4o"), "it is not deployed");
+    let offer = &snapshot.resolve("chat-prod").unwrap().targets[0].offer;
+    let listed = snapshot.catalog.on("azure", "gpt-6-sol").unwrap();
+    assert_eq!((&*offer.model_name, &*offer.upstream_model), ("openai/gpt-6-sol", "chat-prod"));
+    assert_eq!(offer.prices, listed.prices);
+    assert_eq!((offer.context_window, offer.max_output), (listed.context_window, listed.max_output));
+
+    let snapshot = build(&format!(
+        "{AZURE}deployments = {{ chat-prod = \"gpt-6-sol\" }}\n[[prices]]\nchannel = \"az\"\nmodel = \"chat-prod\"\n\
+         from = 2026-01-01\ninput = \"1\"\noutput = \"2\""
+    ))
+    .unwrap();
+    let offer = &snapshot.resolve("chat-prod").unwrap().targets[0].offer;
+    assert_eq!(
+        offer.context_window, listed.context_window,
+        "a price of one's own is laid over the catalog's offer"
+    );
+}
+
+#[test]
+fn without_declared_deployments_models_are_called_by_their_own_names() {
+    let snapshot = build(AZURE).unwrap();
+    assert_eq!(targets(&snapshot, "gpt-6-sol"), Some(vec!["az/gpt-6-sol".to_owned()]));
+    let mistaken = build(&format!("{AZURE}deployments = {{ chat-prod = \"gpt-6-sil\" }}")).unwrap_err();
+    assert!(mistaken.contains("deployment `chat-prod` is of `gpt-6-sil`"), "{mistaken}");
+    assert!(mistaken.contains("did you mean `gpt-6-sol`?"), "{mistaken}");
+}
+
 #[test]
 fn a_pair_is_found_by_its_id_until_it_is_taken_away() {
     let principal = Arc::new(Principal {
@@ -172,4 +214,27 @@ fn a_pair_is_found_by_its_id_until_it_is_taken_away() {
     assert!(!format!("{snapshot:?}").contains("hunter2"));
     let without = snapshot.with_keys(Vec::new(), Vec::new());
     assert!(without.aws_key("AKSYABCDEFGHIJKLMNOP").is_none());
+}
+
+#[test]
+fn an_offers_geography_follows_the_account_unless_the_operator_gives_one() {
+    let openai = |address: &str, more: &str| {
+        let base = format!("base_url = \"https://{address}/v1\"\n{more}");
+        format!("[[channels]]\nname = \"o\"\nprovider = \"openai\"\napi_key = \"k\"\n{base}\n")
+    };
+    let cases = [
+        (openai("api.openai.com", ""), "gpt-6-sol", "global"),
+        (openai("us.api.openai.com", ""), "gpt-6-sol", "us"),
+        (openai("mtls-eu.api.openai.com:443", ""), "gpt-6-sol", "eu"),
+        (openai("mtls.api.openai.com", ""), "gpt-6-sol", "global"),
+        (openai("ae.api.openai.com", ""), "gpt-6-sol", "ae"),
+        (openai("us.api.openai.com", ""), "gpt-4o", "global"),
+        (openai("us.api.openai.com", "geo = \"eu\""), "gpt-6-sol", "eu"),
+        (openai("us.api.openai.com.example", ""), "gpt-6-sol", "global"),
+        (TWO.to_owned(), "our-finetune", "global"),
+    ];
+    for (text, model, geo) in cases {
+        let offer = Arc::clone(&build(&text).unwrap().resolve(model).unwrap().targets[0].offer);
+        assert_eq!(&*offer.geo, geo, "{model} of {text}");
+    }
 }

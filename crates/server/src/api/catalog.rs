@@ -1,13 +1,14 @@
 //! `/models`, `/channels`, `/routes`: what can be called here, and what it costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
-use steelyard_billing::price::{ANY, is_fee};
-use steelyard_billing::{Cell, Context};
+use steelyard_billing::Flag;
+use steelyard_billing::price::{STANDARD, price_text};
+use steelyard_core::UsageClass;
 use steelyard_gateway::offer::Offer;
 use steelyard_gateway::spec::SecretRef;
 
@@ -40,28 +41,31 @@ pub(super) async fn models(State(app): State<Arc<App>>) -> Json<Value> {
 
 fn show_offer(offer: &Offer, now: steelyard_core::Timestamp) -> Value {
     let price = offer.prices.at(now);
+    let mut geo_assumed = false;
     let prices = price.map(|price| {
-        price
-            .cells()
-            .filter(|cell| {
-                cell.tier.as_ref() == "standard" && matches!(cell.context, Context::BASE | Context::Any)
-            })
-            .filter(|cell| cell.geo == offer.channel.geo || cell.geo.as_ref() == ANY)
-            .map(|cell| (cell.class.name().to_owned(), json!(as_printed(&cell))))
-            .collect::<Map<_, _>>()
+        let named: BTreeSet<UsageClass> = price.cells().map(|cell| cell.class).collect();
+        let lines = named.into_iter().filter_map(|class| {
+            // One unit, so that no threshold of a long prompt is crossed.
+            let charge = price.rate(&[(class, 1)].into_iter().collect(), STANDARD, &offer.geo);
+            match charge.flags.first() {
+                None => {}
+                Some(Flag::GeoAssumed { .. }) => geo_assumed = true,
+                Some(Flag::Substituted { .. } | Flag::Dearest { .. } | Flag::Unpriced { .. }) => return None,
+            }
+            let line = charge.lines.first()?;
+            Some((class.name().to_owned(), json!(price_text(class, line.price))))
+        });
+        lines.collect::<Map<_, _>>()
     });
     json!({
         "channel": offer.channel.name,
         "upstream_model": offer.upstream_model,
+        "geo": offer.geo,
         "prices": prices,
         "price_version": price.map(|price| &price.id),
         "assumed": price.map(|price| price.assumed),
+        "geo_assumed": geo_assumed,
     })
-}
-
-/// US dollars per million tokens, or per single use, as vendors print them.
-fn as_printed(cell: &Cell) -> String {
-    cell.price.times(if is_fee(cell.class) { 1 } else { 1_000_000 }).to_string()
 }
 
 /// Configured accounts, without their secrets.
@@ -75,7 +79,7 @@ pub(super) async fn channels(State(app): State<Arc<App>>) -> Json<Value> {
                 "name": channel.name,
                 "provider": channel.spec.provider,
                 "base_url": channel.spec.base_url,
-                "geo": channel.geo,
+                "geo": channel.spec.geo,
                 "models": models,
                 "credential": channel.spec.secrets().next().map(SecretRef::place),
                 "locked": channel.provider.locked().map(ToString::to_string),

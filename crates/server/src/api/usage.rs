@@ -61,6 +61,8 @@ fn show(row: &UsageRow, names: &[&str]) -> Value {
         "amount_pusd": row.amount,
         "amount_usd": row.amount.to_string(),
         "unpriced_calls": row.unpriced,
+        "held_calls": row.held,
+        "held_usd": row.held_amount.to_string(),
     });
     for (name, value) in names.iter().zip(&row.group) {
         shown[*name] = json!(value);
@@ -69,13 +71,22 @@ fn show(row: &UsageRow, names: &[&str]) -> Value {
 }
 
 fn total(rows: &[UsageRow]) -> UsageRow {
-    let mut total =
-        UsageRow { group: Vec::new(), calls: 0, usage: Usage::ZERO, amount: Money::ZERO, unpriced: 0 };
+    let mut total = UsageRow {
+        group: Vec::new(),
+        calls: 0,
+        usage: Usage::ZERO,
+        amount: Money::ZERO,
+        unpriced: 0,
+        held: 0,
+        held_amount: Money::ZERO,
+    };
     for row in rows {
         total.calls += row.calls;
         total.usage += row.usage;
         total.amount += row.amount;
         total.unpriced += row.unpriced;
+        total.held += row.held;
+        total.held_amount += row.held_amount;
     }
     total
 }

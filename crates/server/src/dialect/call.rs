@@ -13,7 +13,7 @@ use std::sync::Arc;
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, Principal, RequestId, Timestamp};
 use steelyard_dialect::Dialect;
 use steelyard_dialect::sigv4::SignedRequest;
-use steelyard_gateway::call::Facts;
+use steelyard_gateway::call::{Facts, shutting_down};
 use steelyard_gateway::{Address, Endpoint, Inbound, Refusal, Reply, TraceContext};
 
 use crate::app::App;
@@ -62,25 +62,42 @@ async fn admit(
 ) -> Result<Inbound, ApiError> {
     if app.drain.has_begun() {
         let text = "this server is shutting down: try again, another may take the call";
-        return Err(ApiError::new(ErrorCode::Draining, text));
+        return Err(shutting_down(text));
     }
     let time = app.gateway.clock().now();
     let (head, body) = request.into_parts();
     let (principal, body) = authenticate(app, &head, body, time).await?;
-    let strict = head
-        .headers
-        .get("x-steelyard-strict")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
+    let strict = is_strict(&head.headers)?;
     let trace = TraceContext::of(&head.headers);
     let Entrance { dialect, endpoint, model, stream } = entrance;
     let mut headers = HeaderMap::new();
     for name in dialect.own_headers() {
-        if let Some(value) = head.headers.get(*name) {
-            headers.insert(HeaderName::from_static(name), value.clone());
+        for value in head.headers.get_all(*name) {
+            headers.append(HeaderName::from_static(name), value.clone());
         }
     }
     let address = Address { model, stream, headers };
     Ok(Inbound { request_id: id, time, started, principal, dialect, endpoint, body, address, strict, trace })
+}
+
+/// The header by which a call would rather be refused than lose anything.
+const STRICT: &str = "x-steelyard-strict";
+
+/// Whether it is asked for. Whoever writes it otherwise means it, and is told rather than passed over.
+fn is_strict(headers: &HeaderMap) -> Result<bool, ApiError> {
+    let mut strict = false;
+    for value in headers.get_all(STRICT) {
+        match value.as_bytes() {
+            word if word.eq_ignore_ascii_case(b"true") => strict = true,
+            word if word.eq_ignore_ascii_case(b"false") => {}
+            word => {
+                let word = String::from_utf8_lossy(word);
+                let text = format!("the header `{STRICT}` is `{word}`: expected true or false");
+                return Err(ApiError::new(ErrorCode::InvalidField, text).with_param(STRICT));
+            }
+        }
+    }
+    Ok(strict)
 }
 
 /// Who calls, and the body: a stranger's is not worth reading, and a signature covers it as it came.
@@ -129,9 +146,11 @@ fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {
 
 fn stream_type(dialect: Dialect) -> HeaderValue {
     match dialect {
-        Dialect::OpenAiChat | Dialect::AnthropicMessages => {
-            HeaderValue::from_static("text/event-stream; charset=utf-8")
-        }
+        Dialect::OpenAiChat
+        | Dialect::OpenAiResponses
+        | Dialect::AnthropicMessages
+        | Dialect::GeminiGenerate => HeaderValue::from_static("text/event-stream; charset=utf-8"),
+        Dialect::GeminiArray => HeaderValue::from_static("application/json; charset=utf-8"),
         Dialect::BedrockConverse | Dialect::BedrockInvokeAnthropic => {
             HeaderValue::from_static("application/vnd.amazon.eventstream")
         }
@@ -141,7 +160,9 @@ fn stream_type(dialect: Dialect) -> HeaderValue {
 /// The request id under the name, and in the form, that the dialect's clients read.
 pub(crate) fn add_own_id(headers: &mut HeaderMap, dialect: Dialect, id: RequestId) {
     let (name, text) = match dialect {
-        Dialect::OpenAiChat => return,
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::GeminiGenerate | Dialect::GeminiArray => {
+            return;
+        }
         Dialect::AnthropicMessages => ("request-id", id.to_string()),
         Dialect::BedrockConverse | Dialect::BedrockInvokeAnthropic => {
             ("x-amzn-requestid", id.uuid().to_string())
@@ -176,17 +197,21 @@ pub(crate) fn error_response(dialect: Dialect, error: &ApiError, id: RequestId) 
 }
 
 fn add_error_headers(headers: &mut HeaderMap, dialect: Dialect, id: RequestId, error: &ApiError) {
-    metrics::counter!("steelyard_errors_total", "dialect" => dialect.name(), "code" => error.code.code())
-        .increment(1);
+    count_error(dialect, error);
     if let Some((name, value)) = dialect.error_header(error) {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    // Some agents try a wrong key for minutes unless they are told not to.
-    if matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden) {
+    // Some agents try a wrong key for minutes unless they are told not to, and what was charged is charged again.
+    if error.charged || matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::Forbidden) {
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
     add_own_id(headers, dialect, id);
     add_retry(headers, error);
+}
+
+pub(crate) fn count_error(dialect: Dialect, error: &ApiError) {
+    metrics::counter!("steelyard_errors_total", "dialect" => dialect.name(), "code" => error.code.code())
+        .increment(1);
 }
 
 fn render_error(status: StatusCode, body: Bytes) -> Response {

@@ -4,7 +4,9 @@ pub(crate) mod anthropic;
 pub(crate) mod bedrock;
 pub(crate) mod bedrock_control;
 pub(crate) mod call;
+pub(crate) mod gemini;
 pub(crate) mod openai;
+pub(crate) mod openai_responses;
 
 use axum::extract::Request;
 use steelyard_dialect::Dialect;
@@ -16,8 +18,12 @@ pub(crate) fn owner(request: &Request) -> Dialect {
     let of_bedrock = ["/model/", "/foundation-models", "/inference-profiles", "/guardrail", "/async-invoke"];
     if of_bedrock.iter().any(|prefix| path.starts_with(prefix)) {
         Dialect::BedrockConverse
+    } else if path.contains("/v1beta/") || path.starts_with("/gemini/") || gemini::is_asked(request) {
+        Dialect::GeminiGenerate
     } else if path.contains("/v1/messages") || anthropic::is_asked(request) {
         Dialect::AnthropicMessages
+    } else if path.contains("/v1/responses") {
+        Dialect::OpenAiResponses
     } else {
         Dialect::OpenAiChat
     }

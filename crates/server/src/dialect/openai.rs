@@ -12,8 +12,8 @@ use steelyard_dialect::Dialect;
 use steelyard_gateway::Endpoint;
 
 use crate::app::App;
-use crate::dialect::anthropic;
 use crate::dialect::call::{Entrance, authenticate, error_response, request_id, serve};
+use crate::dialect::{anthropic, gemini};
 
 const DIALECT: Dialect = Dialect::OpenAiChat;
 
@@ -27,6 +27,9 @@ pub(crate) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 
 /// The models a key may call.
 pub(crate) async fn models(State(app): State<Arc<App>>, request: Request) -> Response {
+    if gemini::is_asked(&request) {
+        return gemini::models(State(app), request).await;
+    }
     let (id, is_anthropics) = (request_id(&request), anthropic::is_asked(&request));
     let (head, body) = request.into_parts();
     let known = authenticate(&app, &head, body, app.gateway.clock().now()).await.map(drop);
@@ -49,6 +52,9 @@ pub(crate) async fn model(
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
+    if gemini::is_asked(&request) {
+        return gemini::model(State(app), request).await;
+    }
     let (id, is_anthropics) = (request_id(&request), anthropic::is_asked(&request));
     let (head, body) = request.into_parts();
     let known = authenticate(&app, &head, body, app.gateway.clock().now()).await.map(drop);

@@ -36,12 +36,15 @@ pub(super) async fn run(args: ModelsArgs, output: Output) -> anyhow::Result<()> 
     }
     let mut table = Table::new(["MODEL", "CHANNEL", ">CONTEXT", ">MAX OUTPUT", ">INPUT", ">OUTPUT"]);
     let mut assumed = false;
+    let mut elsewhere = false;
     let mut unpriced = false;
     for model in rows(&answer) {
         for offer in model["offers"].as_array().into_iter().flatten() {
             let priced = offer["prices"].is_object();
-            let mark = if offer["assumed"] == true { "*" } else { "" };
-            assumed |= !mark.is_empty();
+            let (date, place) = (offer["assumed"] == true, offer["geo_assumed"] == true);
+            let mark = format!("{}{}", if place { "?" } else { "" }, if date { "*" } else { "" });
+            assumed |= date && priced;
+            elsewhere |= place;
             unpriced |= !priced;
             let price = |class: &str| match &offer["prices"][class] {
                 Value::Null => "-".to_owned(),
@@ -67,6 +70,11 @@ pub(super) async fn run(args: ModelsArgs, output: Output) -> anyhow::Result<()> 
     remark("\nPrices are US dollars per million tokens.");
     if assumed {
         remark("* the date from which the price holds is not known; it is taken to hold always");
+    }
+    if elsewhere {
+        remark(
+            "? the price where the model runs is not known; it is that of the dearest place where it is known",
+        );
     }
     if unpriced {
         remark(

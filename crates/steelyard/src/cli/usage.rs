@@ -88,7 +88,17 @@ pub(super) async fn run(args: UsageArgs, output: Output) -> anyhow::Result<()> {
     if let Some(count) = answer["total"]["unpriced_calls"].as_u64().filter(|count| *count > 0) {
         let calls = if count == 1 { "1 call has" } else { &format!("{count} calls have") };
         remark(format_args!(
-            "\n{calls} no known price: what they cost is not in these amounts. Give prices under [[prices]]."
+            "\n{calls} no known cost, and none of it is in these amounts. `steelyard usage --by channel,model` shows \
+             which: such a model needs prices under [[prices]], by these two names. Any model can be called as \
+             CHANNEL/MODEL, so it need not be one that `steelyard models` lists."
+        ));
+    }
+    if let Some(count) = answer["total"]["held_calls"].as_u64().filter(|count| *count > 0) {
+        let calls = if count == 1 { "1 call is" } else { &format!("{count} calls are") };
+        remark(format_args!(
+            "\n~ {calls} charged at the worst case, {} US dollars of these amounts: the process ended before the vendor \
+             told what was used, and its bill will say less. `steelyard usage --by outcome` shows them as `unsettled`.",
+            cell(&answer["total"]["held_usd"])
         ));
     }
     Ok(())
@@ -128,15 +138,17 @@ pub(super) fn bill(answer: &Value, by: &[String]) -> Table {
     table
 }
 
-/// What is known of a cost: exact, a lower bound when some calls have no price, or nothing.
+/// What is known of a cost: exact, a lower bound when some calls have no price, or nothing. With a worst case in it, it
+/// bounds nothing from below.
 fn amount(row: &Value) -> String {
-    let unpriced = row["unpriced_calls"].as_u64().unwrap_or(0);
-    if unpriced == 0 {
-        cell(&row["amount_usd"])
-    } else if row["calls"].as_u64() == Some(unpriced) {
-        "unknown".to_owned()
-    } else {
-        format!("≥ {}", cell(&row["amount_usd"]))
+    let count = |name: &str| row[name].as_u64().unwrap_or(0);
+    let (calls, unpriced, held) = (count("calls"), count("unpriced_calls"), count("held_calls"));
+    let usd = cell(&row["amount_usd"]);
+    match (unpriced, held) {
+        (0, 0) => usd,
+        (unpriced, _) if unpriced == calls => "unknown".to_owned(),
+        (_, 0) => format!("≥ {usd}"),
+        (_, _) => format!("~ {usd}"),
     }
 }
 
@@ -147,6 +159,18 @@ mod tests {
 
     fn row(model: &str, calls: u64, unpriced: u64, usd: &str) -> Value {
         json!({ "model": model, "calls": calls, "usage": { "output": 7, "input": 1000 }, "amount_usd": usd, "unpriced_calls": unpriced })
+    }
+
+    #[test]
+    fn an_amount_with_a_worst_case_in_it_is_no_lower_bound() {
+        let of = |calls, unpriced, held| {
+            amount(
+                &json!({ "calls": calls, "unpriced_calls": unpriced, "held_calls": held, "amount_usd": "5" }),
+            )
+        };
+        assert_eq!([of(3, 0, 0), of(3, 1, 0)], ["5", "≥ 5"]);
+        assert_eq!([of(3, 0, 1), of(3, 1, 1)], ["~ 5", "~ 5"]);
+        assert_eq!(of(3, 3, 0), "unknown");
     }
 
     #[test]

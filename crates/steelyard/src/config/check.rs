@@ -190,16 +190,12 @@ impl Check<'_> {
         self.name("channels", "channel", index, &channel.name, earlier);
         let at = |field| [Key("channels"), Index(index), Key(field)];
         match &channel.base_url {
-            None if channel.provider == ProviderKind::Compatible => {
-                let message = format!("channel `{}` has no base_url", channel.name);
-                self.error(
-                    &at("base_url"),
-                    message,
-                    "give the URL of the server, up to and without /chat/completions",
-                );
+            None => {
+                if let Some(help) = address_to_give(channel.provider) {
+                    self.error(&at("base_url"), format!("channel `{}` has no base_url", channel.name), help);
+                }
             }
             Some(url) => self.base_url(index, channel, url),
-            None => {}
         }
         if let Some(key) = &channel.api_key {
             self.secret(&at("api_key"), &format!("channel `{}`", channel.name), key);
@@ -230,11 +226,14 @@ impl Check<'_> {
         let owner = format!("channel `{}`", channel.name);
         let keyless = match channel.provider {
             ProviderKind::Openai => Some(("OpenAI", "OPENAI_API_KEY")),
+            ProviderKind::Azure => Some(("Azure", "AZURE_OPENAI_API_KEY")),
             ProviderKind::Anthropic => Some(("Anthropic", "ANTHROPIC_API_KEY")),
+            ProviderKind::Gemini => Some(("Google", "GEMINI_API_KEY")),
             ProviderKind::Bedrock | ProviderKind::Compatible | ProviderKind::Sandbox => None,
         };
         if let Some((vendor, variable)) = keyless
             && channel.api_key.is_none()
+            && channel.entra.is_none()
             && channel.headers.is_empty()
         {
             let place = self.place(&[Key("channels"), Index(index)]);
@@ -242,22 +241,43 @@ impl Check<'_> {
                 Problem::warning(format!("{owner} has no api_key: {vendor} refuses calls without one"));
             self.problems.push(problem.help(format!("add api_key = \"env:{variable}\"")).at(place));
         }
+        let own = [
+            (ProviderKind::Azure, "api_version", channel.api_version.is_some()),
+            (ProviderKind::Compatible, "responses", channel.responses),
+            (ProviderKind::Azure, "deployments", !channel.deployments.is_empty()),
+            (ProviderKind::Azure, "entra", channel.entra.is_some()),
+            (ProviderKind::Bedrock, "region", channel.region.is_some()),
+            (ProviderKind::Bedrock, "credentials", channel.credentials.is_some()),
+        ];
+        for (provider, field, given) in own {
+            if given && channel.provider != provider {
+                let message =
+                    format!("{owner}: {field} has a meaning for provider `{}` only", provider.name());
+                self.error(&at(field), message, "take it away");
+            }
+        }
         if channel.provider == ProviderKind::Bedrock {
             if channel.region.is_none() {
-                let message = format!("{owner} has no region");
-                self.error(&at("region"), message, "give one of AWS's, such as region = \"us-east-1\"");
+                let help = "give one of AWS's, such as region = \"us-east-1\"";
+                self.error(&at("region"), format!("{owner} has no region"), help);
             }
             if channel.api_key.is_some() && channel.credentials.is_some() {
                 let message = format!("{owner} has two credentials, an api_key and credentials");
                 self.error(&at("credentials"), message, "keep one of the two");
             }
-        } else {
-            let unused =
-                [("region", channel.region.is_some()), ("credentials", channel.credentials.is_some())];
-            for (field, _) in unused.into_iter().filter(|(_, given)| *given) {
-                let message = format!("{owner}: {field} has a meaning for provider `bedrock` only");
-                self.error(&at(field), message, "take it away");
+        }
+        if let Some(entra) = &channel.entra {
+            if channel.provider == ProviderKind::Azure && channel.api_key.is_some() {
+                let message = format!("{owner} has two credentials, an api_key and entra");
+                self.error(&at("entra"), message, "keep one of the two");
             }
+            let at = |field| [Key("channels"), Index(index), Key("entra"), Key(field)];
+            let named = [("tenant", &entra.tenant), ("client_id", &entra.client_id)];
+            for (field, _) in named.into_iter().filter(|(_, value)| value.trim().is_empty()) {
+                let message = format!("{owner}: the {field} is empty");
+                self.error(&at(field), message, "give the one that Microsoft Entra shows");
+            }
+            self.secret(&at("client_secret"), &owner, &entra.client_secret);
         }
         if let Some(credentials) = &channel.credentials {
             let fields = [
@@ -410,6 +430,11 @@ impl Check<'_> {
     ) {
         let at = |field| [Key("prices"), Index(index), Key(field)];
         self.known_channel(&at("channel"), &price.channel);
+        let limits = [("context_window", price.context_window), ("max_output", price.max_output)];
+        for (field, _) in limits.into_iter().filter(|(_, limit)| *limit == Some(0)) {
+            let message = format!("a {field} of 0 leaves room for no call");
+            self.error(&at(field), message, "give the number of tokens, or leave it out");
+        }
         let from = price.from.to_string();
         match Timestamp::parse(&from) {
             Err(_) => self.error(&at("from"), format!("`{from}` is not a date"), "write it as 2026-01-01"),
@@ -440,6 +465,21 @@ impl Check<'_> {
                 Err(error) => self.error(&at(field), error.to_string(), "US dollars per million tokens"),
             }
         }
+    }
+}
+
+/// How to give the address that a provider has none of its own for.
+fn address_to_give(provider: ProviderKind) -> Option<&'static str> {
+    match provider {
+        ProviderKind::Compatible => Some("give the URL of the server, up to and without /chat/completions"),
+        ProviderKind::Azure => {
+            Some("give the address of the resource, such as https://NAME.openai.azure.com")
+        }
+        ProviderKind::Openai
+        | ProviderKind::Anthropic
+        | ProviderKind::Bedrock
+        | ProviderKind::Gemini
+        | ProviderKind::Sandbox => None,
     }
 }
 

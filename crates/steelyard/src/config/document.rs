@@ -204,7 +204,8 @@ fn explain(text: &str, error: &toml::de::Error) -> Problem {
             "a TOML datetime" => "write a date without quotes, such as 2026-01-01".to_owned(),
             expected => format!("expected {expected}"),
         };
-        return Problem::error(format!("a {kind} cannot stand here")).help(help).at(place);
+        let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        return Problem::error(format!("{article} {kind} cannot stand here")).help(help).at(place);
     }
     if let Some(number) = what.strip_prefix("invalid value: integer ") {
         let range = match expected {

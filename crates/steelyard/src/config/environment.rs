@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use steelyard_gateway::spec::{ChannelSpec, ProviderKind, SecretRef};
+use steelyard_gateway::spec::{ChannelSpec, EntraSpec, ProviderKind, SecretRef};
 
 use super::origin::Origin;
 use super::problem::Problem;
@@ -20,14 +20,8 @@ pub(crate) struct Found {
 }
 
 /// Keys of providers that this version has no adapter for, and the provider each belongs to.
-const NO_ADAPTER_YET: [(&str, &str); 6] = [
-    ("AZURE_OPENAI_API_KEY", "Azure OpenAI"),
-    ("GEMINI_API_KEY", "Gemini"),
-    ("GOOGLE_API_KEY", "Gemini"),
-    ("MISTRAL_API_KEY", "Mistral"),
-    ("CO_API_KEY", "Cohere"),
-    ("COHERE_API_KEY", "Cohere"),
-];
+const NO_ADAPTER_YET: [(&str, &str); 3] =
+    [("MISTRAL_API_KEY", "Mistral"), ("CO_API_KEY", "Cohere"), ("COHERE_API_KEY", "Cohere")];
 
 /// What every secret of Steelyard begins with.
 const OWN_SECRET: &str = "sk-sy-";
@@ -77,6 +71,12 @@ pub(crate) fn detect(environment: &Environment, taken: &[&str], own: &[&str]) ->
     }
     if !taken.contains(&"bedrock") {
         bedrock(&set, &mut found);
+    }
+    if !taken.contains(&"azure") {
+        azure(&set, own, &mut found);
+    }
+    if !taken.contains(&"gemini") {
+        gemini(&set, own, &mut found);
     }
     if let Some(host) = set("OLLAMA_HOST").filter(|_| !taken.contains(&"ollama")) {
         let mut channel = bare("ollama", ProviderKind::Compatible);
@@ -136,6 +136,76 @@ fn bedrock<'a>(set: &impl Fn(&str) -> Option<&'a str>, found: &mut Found) {
         channel.api_key = Some(SecretRef::new("env:AWS_BEARER_TOKEN_BEDROCK"));
     }
     found.channels.push((channel, Origin::Environment { name: name.to_owned() }));
+}
+
+/// Azure OpenAI, from the variables that OpenAI's own `AzureOpenAI` client reads, or with those of an application that Azure's
+/// own tools read. Which resource it is, only its address says.
+fn azure<'a>(set: &impl Fn(&str) -> Option<&'a str>, own: &[&str], found: &mut Found) {
+    let endpoint = set("AZURE_OPENAI_ENDPOINT");
+    let mut channel = bare("azure", ProviderKind::Azure);
+    let name = if set("AZURE_OPENAI_API_KEY").is_some() {
+        channel.api_key = Some(SecretRef::new("env:AZURE_OPENAI_API_KEY"));
+        "AZURE_OPENAI_API_KEY"
+    } else {
+        // Without a resource an application's variables may be meant for anything in Azure.
+        channel.entra = endpoint.and_then(|_| application(set));
+        if channel.entra.is_none() {
+            return;
+        }
+        "AZURE_CLIENT_SECRET"
+    };
+    let Some(endpoint) = endpoint else {
+        found.notes.push(Problem::note(
+            "AZURE_OPENAI_API_KEY is set, but AZURE_OPENAI_ENDPOINT is not, so no channel `azure` is made of it",
+        ));
+        return;
+    };
+    if own.iter().any(|listen| leads_here(endpoint, listen)) {
+        found.notes.push(Problem::note(format!(
+            "AZURE_OPENAI_ENDPOINT points at this server itself, so no channel `azure` is made from {name}"
+        )));
+        return;
+    }
+    channel.base_url = Some(endpoint.to_owned());
+    let version = set("AZURE_OPENAI_API_VERSION").or_else(|| set("OPENAI_API_VERSION"));
+    channel.api_version = version.map(str::to_owned);
+    found.channels.push((channel, Origin::Environment { name: name.to_owned() }));
+}
+
+/// An application of Microsoft Entra.
+fn application<'a>(set: &impl Fn(&str) -> Option<&'a str>) -> Option<EntraSpec> {
+    set("AZURE_CLIENT_SECRET")?;
+    Some(EntraSpec {
+        tenant: set("AZURE_TENANT_ID")?.to_owned(),
+        client_id: set("AZURE_CLIENT_ID")?.to_owned(),
+        client_secret: SecretRef::new("env:AZURE_CLIENT_SECRET"),
+        authority: set("AZURE_AUTHORITY_HOST").map(str::to_owned),
+        scope: None,
+    })
+}
+
+/// Gemini, from the variables of Google's SDKs, of which the second wins there.
+fn gemini<'a>(set: &impl Fn(&str) -> Option<&'a str>, own: &[&str], found: &mut Found) {
+    let Some((name, key)) =
+        ["GOOGLE_API_KEY", "GEMINI_API_KEY"].into_iter().find_map(|name| Some((name, set(name)?)))
+    else {
+        return;
+    };
+    let base_url = set("GOOGLE_GEMINI_BASE_URL");
+    if base_url.is_some_and(|url| own.iter().any(|listen| leads_here(url, listen))) {
+        found.notes.push(Problem::note(format!(
+            "GOOGLE_GEMINI_BASE_URL points at this server itself, so no channel `gemini` is made from {name}"
+        )));
+    } else if base_url.is_none() && key.starts_with(OWN_SECRET) {
+        found.notes.push(Problem::note(format!(
+            "{name} holds a key of Steelyard, not of Google, so no channel `gemini` is made from it"
+        )));
+    } else {
+        let mut channel = bare("gemini", ProviderKind::Gemini);
+        channel.api_key = Some(SecretRef::new(format!("env:{name}")));
+        channel.base_url = base_url.map(str::to_owned);
+        found.channels.push((channel, Origin::Environment { name: name.to_owned() }));
+    }
 }
 
 /// A channel with the defaults that a file would give it.
@@ -262,10 +332,25 @@ mod tests {
     #[test]
     fn other_providers_keys_are_noticed_once_each() {
         let (channels, notes) =
-            found(&[("CO_API_KEY", "a"), ("COHERE_API_KEY", "b"), ("GEMINI_API_KEY", "c")], &[]);
+            found(&[("CO_API_KEY", "a"), ("COHERE_API_KEY", "b"), ("MISTRAL_API_KEY", "c")], &[]);
         assert_eq!(channels.len(), 1);
         assert_eq!(notes.len(), 2, "{notes:?}");
-        assert!(notes[0].contains("Gemini") && notes[1].contains("Cohere"), "{notes:?}");
+        assert!(notes[0].contains("Mistral") && notes[1].contains("Cohere"), "{notes:?}");
+    }
+
+    #[test]
+    fn a_gemini_key_makes_a_channel_unless_it_is_our_own() {
+        let (channels, notes) = found(&[("GEMINI_API_KEY", "a"), ("GOOGLE_API_KEY", "b")], &[]);
+        assert_eq!((channels[0].name.as_str(), channels[0].provider), ("gemini", ProviderKind::Gemini));
+        assert_eq!(channels[0].api_key, Some(SecretRef::new("env:GOOGLE_API_KEY")));
+        assert!(notes.is_empty(), "{notes:?}");
+        for variables in [
+            &[("GEMINI_API_KEY", "sk-sy-1")][..],
+            &[("GEMINI_API_KEY", "a"), ("GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:7300")],
+        ] {
+            let (channels, notes) = found(variables, &[]);
+            assert_eq!((channels.len(), notes.len()), (1, 1), "{variables:?}");
+        }
     }
 
     #[test]
@@ -275,6 +360,48 @@ mod tests {
         assert!(notes.is_empty(), "{notes:?}");
         let own = [("ANTHROPIC_API_KEY", "sk-sy-x"), ("ANTHROPIC_BASE_URL", "http://127.0.0.1:7300")];
         assert_eq!(found(&own, &[]).0.len(), 1);
+    }
+
+    #[test]
+    fn azures_variables_make_a_channel_where_they_name_a_resource() {
+        let key = ("AZURE_OPENAI_API_KEY", "k");
+        let resource = ("AZURE_OPENAI_ENDPOINT", "https://hansa.openai.azure.com/");
+        let (channels, notes) = found(&[key, resource], &[]);
+        let azure = &channels[0];
+        assert_eq!((azure.name.as_str(), azure.provider), ("azure", ProviderKind::Azure));
+        assert_eq!(azure.base_url.as_deref(), Some("https://hansa.openai.azure.com/"));
+        assert_eq!(azure.api_version, None);
+        let place = azure.api_key.as_ref().map(SecretRef::place);
+        assert_eq!(place.as_deref(), Some("env:AZURE_OPENAI_API_KEY"));
+        assert!(notes.is_empty(), "{notes:?}");
+        for name in ["AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"] {
+            let (channels, _) = found(&[key, resource, (name, "2024-10-21")], &[]);
+            assert_eq!(channels[0].api_version.as_deref(), Some("2024-10-21"), "{name}");
+        }
+        let application =
+            [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "i"), ("AZURE_CLIENT_SECRET", "s"), resource];
+        let (channels, _) = found(&application, &[]);
+        let entra = channels[0].entra.as_ref().unwrap();
+        assert_eq!((entra.tenant.as_str(), entra.client_id.as_str()), ("t", "i"));
+        assert_eq!(entra.client_secret.place(), "env:AZURE_CLIENT_SECRET");
+        assert_eq!(channels[0].api_key, None);
+        let both = [&application[..], &[key]].concat();
+        assert_eq!(found(&both, &[]).0[0].entra, None, "the key goes before");
+        for without in 0..application.len() {
+            let mut some = application.to_vec();
+            some.remove(without);
+            let (channels, notes) = found(&some, &[]);
+            assert_eq!((channels[0].name.as_str(), notes.len()), ("sandbox", 0), "{some:?}");
+        }
+        assert_eq!(found(&[key, resource], &["azure"]).0.len(), 1, "the file's channel stays");
+        for (pairs, why) in [
+            (&[key][..], "AZURE_OPENAI_ENDPOINT is not"),
+            (&[key, ("AZURE_OPENAI_ENDPOINT", "http://localhost:7300")], "points at this server itself"),
+        ] {
+            let (channels, notes) = found(pairs, &[]);
+            assert_eq!((channels.len(), notes.len()), (1, 1), "{pairs:?}: {notes:?}");
+            assert!(notes[0].contains(why), "{notes:?}");
+        }
     }
 
     #[test]

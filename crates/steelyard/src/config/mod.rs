@@ -17,8 +17,7 @@ pub mod watch;
 
 pub use load::{Flags, Loaded, Sources};
 pub use model::{
-    ByteSize, Config, Durability, LedgerConfig, LogFormat, ServerConfig, StoreConfig, TelemetryConfig,
-    TlsConfig,
+    Config, Durability, LedgerConfig, LogFormat, ServerConfig, StoreConfig, TelemetryConfig, TlsConfig,
 };
 pub use problem::{ConfigError, Problem, Severity};
 pub use watch::Watch;

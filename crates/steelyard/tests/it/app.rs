@@ -1,10 +1,24 @@
 //! What every test begins with: a vendor, a server before it, and the usual requests.
 
 use serde_json::{Value, json};
-use steelyard_testkit::{Answer, Cli, Config, Entry, Steelyard, Store, Upstream};
+use steelyard_testkit::{Answer, Cli, Config, Entry, Steelyard, Store, Upstream, Wire};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_steelyard");
+
+/// A sort of vendor, which clients of OpenAI's wire call.
+#[derive(Clone, Copy)]
+pub(crate) struct Account {
+    pub(crate) wire: Wire,
+    /// Declares its channel: its name, the vendor, further lines.
+    pub(crate) declare: fn(Config, &str, &Upstream, &str) -> Config,
+}
+
+impl Account {
+    pub(crate) const COMPATIBLE: Self = Self { wire: Wire::OpenAi, declare: Config::channel };
+    pub(crate) const AZURE: Self = Self { wire: Wire::OpenAi, declare: Config::azure };
+    pub(crate) const GEMINI: Self = Self { wire: Wire::Gemini, declare: Config::channel };
+}
 
 /// A server with one vendor behind it.
 pub(crate) struct App {

@@ -202,6 +202,27 @@ async fn the_admin_key_can_be_given_and_otherwise_is_kept_in_a_private_file() {
     assert!(!server.log().contains(given[0].1), "a given admin key is in the log");
 }
 
+#[tokio::test]
+async fn a_key_file_that_others_may_read_is_named_at_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut app = app().await;
+    app.server.cli().input("hush\n").ok(&["secrets", "set", "vendor"]).await;
+    assert!(!app.server.log().contains("chmod"), "{}", app.server.log());
+    let files = ["admin.key", "vault.key"].map(|name| app.server.data_dir().join(name));
+    for file in &files {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    app.server.restart().await;
+    for file in files {
+        let file = file.canonicalize().unwrap();
+        let (file, log) = (file.display(), app.server.log());
+        let said = format!(
+            "{file} has mode 0644, so others than its owner may have the key in it: `chmod 600 {file}`"
+        );
+        assert!(log.contains(&said), "{log}");
+    }
+}
+
 /// RFC 3339, so many seconds from now.
 pub(crate) fn time_from_now(seconds: u64) -> String {
     let at = steelyard_core::Clock::System.now().plus(std::time::Duration::from_secs(seconds));

@@ -1,5 +1,7 @@
 //! Where a Bedrock channel without credentials of its own finds them: AWS's chain, from outside.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -33,9 +35,9 @@ async fn started(environment: &[(&str, &str)]) -> (Steelyard, Upstream) {
         "[[channels]]\nname = \"bedrock\"\nprovider = \"bedrock\"\nregion = \"us-east-1\"\nbase_url = \"http://{}\"\nmodels = [\"m\"]\n",
         up.addr()
     ));
-    // The machine's own address, which is asked last, is not there.
+    // The machine's own address, which is asked last, is not there unless a test says where.
     let quiet = [("AWS_EC2_METADATA_DISABLED", "true")];
-    let environment: Vec<_> = environment.iter().chain(&quiet).copied().collect();
+    let environment: Vec<_> = quiet.iter().chain(environment).copied().collect();
     (Steelyard::start_with(BINARY, &config, &environment).await, up)
 }
 
@@ -116,14 +118,133 @@ async fn from_a_profile() {
     has_none(&server, &call(&server).await, begun).await;
 }
 
+fn in_time(lasts: Duration) -> String {
+    Timestamp(now().0 + i64::try_from(lasts.as_micros()).unwrap()).to_string()
+}
+
 /// What a container's endpoint says.
 fn pair(id: &str, lasts: Duration) -> Reply {
-    let end = Timestamp(now().0 + i64::try_from(lasts.as_micros()).unwrap());
-    let body: Value = json!({ "AccessKeyId": id, "SecretAccessKey": SECRET, "Token": "of-a-container", "Expiration": end.to_string() });
+    let body: Value = json!({ "AccessKeyId": id, "SecretAccessKey": SECRET, "Token": "of-a-container", "Expiration": in_time(lasts) });
     Reply::json(200, &body)
 }
 
 const HOUR: Duration = Duration::from_hours(1);
+
+/// What AWS's STS says to a token of somebody it trusts (the API's reference, `AssumeRoleWithWebIdentity`).
+fn assumed(id: &str, lasts: Duration) -> Reply {
+    let body = format!(
+        "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+         <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{id}</AccessKeyId>\
+         <SecretAccessKey>{SECRET}</SecretAccessKey><SessionToken>of-a-role</SessionToken>\
+         <Expiration>{}</Expiration></Credentials><AssumedRoleUser><AssumedRoleId>AROA:s</AssumedRoleId>\
+         <Arn>arn:aws:sts::123456789012:assumed-role/gateway/s</Arn></AssumedRoleUser>\
+         </AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>",
+        in_time(lasts)
+    );
+    status(200).body("text/xml", body).into()
+}
+
+#[tokio::test]
+async fn from_a_web_identity_anew_before_they_end() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("token");
+    std::fs::write(&file, "first-token").unwrap();
+    let sts = Upstream::start().await;
+    let url = format!("http://{}", sts.addr());
+    let role = "arn:aws:iam::123456789012:role/gateway";
+    sts.next(assumed("ASIAFIRST", Duration::from_mins(2)));
+    sts.next(assumed("ASIASECOND", HOUR));
+    sts.otherwise(status(400));
+    let (server, up) = started(&[
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.to_str().unwrap()),
+        ("AWS_ROLE_ARN", role),
+        ("AWS_ENDPOINT_URL_STS", &url),
+    ])
+    .await;
+    assert_eq!(sts.count(), 0, "it is asked when a call needs it");
+    for (id, token, asked) in
+        [("ASIAFIRST", "first-token", 1), ("ASIASECOND", "second-token", 2), ("ASIASECOND", "", 2)]
+    {
+        // As Kubernetes does, which changes the file under the pod.
+        std::fs::write(&file, token).unwrap();
+        assert_eq!(call(&server).await.status, 200);
+        is_signed(&up.last_request(), id, SECRET, Some("of-a-role"));
+        assert_eq!(sts.count(), asked);
+        if !token.is_empty() {
+            let form = sts.last_request().text();
+            for part in ["Action=AssumeRoleWithWebIdentity", &format!("WebIdentityToken={token}"), "gateway"]
+            {
+                assert!(form.contains(part), "`{part}` in {form}");
+            }
+        }
+    }
+    let log = server.log();
+    assert!(!log.contains("second-token") && !log.contains(SECRET), "{log}");
+}
+
+#[tokio::test]
+async fn a_web_identity_that_is_not_trusted_is_a_clear_error() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("token");
+    std::fs::write(&file, "a-token").unwrap();
+    let sts = Upstream::start().await;
+    let url = format!("http://{}", sts.addr());
+    let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                <Code>InvalidIdentityToken</Code><Message>nobody knows it</Message></Error></ErrorResponse>";
+    sts.otherwise(status(400).body("text/xml", body));
+    let (server, up) = started(&[
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", file.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/gateway"),
+        ("AWS_ENDPOINT_URL_STS", &url),
+    ])
+    .await;
+    let begun = Instant::now();
+    has_none(&server, &call(&server).await, begun).await;
+    eventually("the log says what STS said", || server.log().contains("nobody knows it")).await;
+    assert!(!server.log().contains("a-token"), "{}", server.log());
+    assert_eq!(up.count(), 0);
+}
+
+/// The machine's own address (IMDSv2): a token by PUT, without which it says nothing; then the role, then its keys.
+#[tokio::test]
+async fn from_the_machine_anew_before_they_end() {
+    let imds = Upstream::start().await;
+    let given = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&given);
+    imds.otherwise(Reply::by(move |request| {
+        let text = |text: &str| status(200).body("text/plain", text.to_owned());
+        match (request.method.as_str(), request.bare_path()) {
+            ("PUT", "/latest/api/token") => {
+                text("a-ticket").header("x-aws-ec2-metadata-token-ttl-seconds", "21600").into()
+            }
+            _ if request.header("x-aws-ec2-metadata-token") != Some("a-ticket") => status(401).into(),
+            ("GET", "/latest/meta-data/iam/security-credentials/") => text("gateway-role").into(),
+            ("GET", "/latest/meta-data/iam/security-credentials/gateway-role") => {
+                let (id, lasts) = match count.fetch_add(1, Ordering::SeqCst) {
+                    0 => ("ASIAFIRST", Duration::from_mins(2)),
+                    _ => ("ASIASECOND", HOUR),
+                };
+                Reply::json(
+                    200,
+                    &json!({
+                        "Code": "Success", "LastUpdated": in_time(Duration::ZERO), "Type": "AWS-HMAC",
+                        "AccessKeyId": id, "SecretAccessKey": SECRET, "Token": "of-a-machine",
+                        "Expiration": in_time(lasts),
+                    }),
+                )
+            }
+            _ => status(404).into(),
+        }
+    }));
+    let url = format!("http://{}", imds.addr());
+    let (server, up) =
+        started(&[("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)]).await;
+    for (id, asked) in [("ASIAFIRST", 1), ("ASIASECOND", 2), ("ASIASECOND", 2)] {
+        assert_eq!(call(&server).await.status, 200, "{}", server.log());
+        is_signed(&up.last_request(), id, SECRET, Some("of-a-machine"));
+        assert_eq!(given.load(Ordering::SeqCst), asked);
+    }
+}
 
 #[tokio::test]
 async fn from_a_containers_endpoint_once_for_as_long_as_they_last() {

@@ -69,6 +69,29 @@ async fn the_limit_is_exact() {
 }
 
 #[tokio::test]
+async fn a_gigabyte_that_is_not_announced_is_held_up_to_the_limit_and_let_go() {
+    const DEFAULT_KIB: u64 = 64 << 10;
+    let app = app().await;
+    let before = app.server.peak_resident_kib();
+    let chunk = format!("100000\r\n{}\r\n", "x".repeat(1 << 20));
+    for _ in 0..3 {
+        let mut raw = app.server.raw().await;
+        raw.write(head(&app, "transfer-encoding: chunked")).await;
+        for _ in 0..1024 {
+            if !raw.write(&chunk).await {
+                break;
+            }
+        }
+        let answer = raw.read_to_end(Duration::from_secs(5)).await.0;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("SY0004"), "{answer}");
+    }
+    let grown = app.server.peak_resident_kib() - before;
+    assert!(grown < 5 * DEFAULT_KIB / 2, "three bodies, one after another, took {grown} KiB at the most");
+    assert_eq!(app.up.count(), 0);
+}
+
+#[tokio::test]
 async fn a_gigabyte_that_is_announced_is_refused_at_once() {
     let app = limited().await;
     let mut raw = app.server.raw().await;

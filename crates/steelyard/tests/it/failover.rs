@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use steelyard_testkit::{Config, End, Reply, Steelyard, Upstream, chat, fault, sse, status};
 
-use crate::app::{ask, ask_stream, broke_off, refused, serve};
+use crate::app::{Account, ask, ask_stream, broke_off, refused, serve};
 
 struct Pair {
     server: Steelyard,
@@ -33,11 +33,14 @@ fn limits(booked: &str) -> &'static str {
     if booked == "timeout" { HASTY } else { PATIENT }
 }
 
-async fn pair_within([first, second]: [&str; 2], more: &str) -> Pair {
-    let (one, two) = (Upstream::start().await, Upstream::start().await);
+async fn pair_within(limits: [&str; 2], more: &str) -> Pair {
+    pair_of(Account::COMPATIBLE, limits, more).await
+}
+
+async fn pair_of(account: Account, [first, second]: [&str; 2], more: &str) -> Pair {
+    let (one, two) = (Upstream::speaking(account.wire).await, Upstream::start().await);
     two.otherwise(chat().text("from two").usage(10, 5));
-    let config = Config::new()
-        .channel("one", &one, first)
+    let config = (account.declare)(Config::new(), "one", &one, first)
         .channel("two", &two, second)
         .price("one", "a", "3.00", "5.00", "")
         .price("two", "b", "1.00", "2.00", "")
@@ -83,8 +86,8 @@ fn passing_stream() -> Vec<(&'static str, Reply, &'static str, bool)> {
             sse()
                 .data(r#"{"error":{"message":"overloaded","type":"server_error","param":null,"code":null}}"#)
                 .into(),
-            "cut",
-            false,
+            "http_error",
+            true,
         ),
         (
             "JSON instead of events",
@@ -97,8 +100,16 @@ fn passing_stream() -> Vec<(&'static str, Reply, &'static str, bool)> {
 }
 
 async fn check(cases: Vec<(&'static str, Reply, &'static str, bool)>, body: &serde_json::Value) {
+    check_of(Account::COMPATIBLE, cases, body).await;
+}
+
+async fn check_of(
+    account: Account,
+    cases: Vec<(&'static str, Reply, &'static str, bool)>,
+    body: &serde_json::Value,
+) {
     for (name, reply, booked, free) in cases {
-        let pair = pair_within([limits(booked), PATIENT], "retries = 0").await;
+        let pair = pair_of(account, [limits(booked), PATIENT], "retries = 0").await;
         pair.one.next(reply.clone());
         let answer = pair.server.admin().chat(body).await;
         assert_eq!(
@@ -140,6 +151,31 @@ async fn streams_fail_over_before_their_first_event() {
     let (first, second) = (passing(), passing_stream());
     let body = ask_stream("r");
     tokio::join!(check(first, &body), check(second, &body));
+}
+
+#[tokio::test]
+async fn geminis_failures_are_passed_over_too() {
+    let (whole, stream) = (ask("r"), ask_stream("r"));
+    let wire = Account::GEMINI.wire;
+    let overloaded =
+        ("an error first", sse().json(&wire.error_body(503, "overloaded")).into(), "http_error", true);
+    // The error of OpenAI's wire is none of Google's.
+    let others = passing_stream().into_iter().filter(|(name, ..)| *name != overloaded.0);
+    let first: Vec<_> = others.chain([overloaded.clone()]).collect();
+    tokio::join!(
+        check_of(Account::GEMINI, passing(), &whole),
+        check_of(Account::GEMINI, passing_whole(), &whole),
+        check_of(Account::GEMINI, first, &stream),
+    );
+}
+
+#[tokio::test]
+async fn azures_failures_are_passed_over_too() {
+    let (whole, stream) = (ask("r"), ask_stream("r"));
+    tokio::join!(
+        check_of(Account::AZURE, passing(), &whole),
+        check_of(Account::AZURE, passing_stream(), &stream),
+    );
 }
 
 #[tokio::test]
@@ -219,9 +255,10 @@ async fn an_empty_purse_is_ours_to_mend_too() {
 async fn a_failure_of_all_is_told_by_its_kind() {
     for (reply, code, error) in [
         (Reply::from(status(500)), 502, "SY0304"),
-        (status(503).into(), 502, "SY0304"),
-        (status(529).into(), 502, "SY0304"),
-        (status(408).into(), 502, "SY0304"),
+        (status(503).into(), 503, "SY0311"),
+        (status(504).into(), 504, "SY0302"),
+        (status(529).into(), 503, "SY0311"),
+        (status(408).into(), 504, "SY0302"),
         (status(409).into(), 502, "SY0304"),
         (fault::close_before_head(), 502, "SY0306"),
         (fault::close_in_body(), 502, "SY0306"),
@@ -230,7 +267,9 @@ async fn a_failure_of_all_is_told_by_its_kind() {
         (fault::hang_before_head(), 504, "SY0302"),
         (fault::hang_in_body(), 504, "SY0302"),
     ] {
-        let limits = if code == 504 { HASTY } else { PATIENT };
+        // A vendor's own time-out is an error status as any other.
+        let hangs = code == 504 && matches!(reply, Reply::Steps(_));
+        let limits = if hangs { HASTY } else { PATIENT };
         let pair = pair_within([limits, limits], "retries = 0").await;
         pair.one.otherwise(reply.clone());
         pair.two.otherwise(reply.clone());
@@ -238,11 +277,7 @@ async fn a_failure_of_all_is_told_by_its_kind() {
         assert_eq!(answer.status, code, "{reply:?}: {answer:?}");
         refused(&answer, code, error);
         let entry = pair.server.only_entry().await;
-        assert_eq!(
-            entry.outcome,
-            if code == 504 { "timeout" } else { "upstream_error" },
-            "{reply:?}: {entry:#?}"
-        );
+        assert_eq!(entry.outcome, if hangs { "timeout" } else { "upstream_error" }, "{reply:?}: {entry:#?}");
         assert_eq!(entry.attempts.len(), 2, "{reply:?}");
     }
 }

@@ -1,9 +1,9 @@
 //! The table of faults: what the caller gets, what the ledger says, and that nothing is left behind.
 
 use serde_json::Value;
-use steelyard_testkit::{Config, End, Reply, Steelyard, Upstream, chat, fault, status};
+use steelyard_testkit::{Config, End, Reply, Steelyard, Upstream, Wire, chat, fault, status};
 
-use crate::app::{ask, ask_stream, serve};
+use crate::app::{Account, ask, ask_stream, serve};
 
 struct Case {
     name: &'static str,
@@ -15,7 +15,7 @@ struct Case {
     basis: &'static str,
 }
 
-fn cases() -> Vec<Case> {
+fn cases(wire: Wire) -> Vec<Case> {
     let case = |name, reply: Reply, stream, status, outcome, basis| Case {
         name,
         reply,
@@ -72,28 +72,43 @@ fn cases() -> Vec<Case> {
             "timeout",
             "counted",
         ),
-        case(
+    ];
+    // Google marks no end: its last event has the reason, and its figures.
+    if wire == Wire::OpenAi {
+        cases.push(case(
             "cut before DONE, with usage",
             chat().text("a").usage(3, 2).cut_after(4, End::Close).into(),
             true,
             200,
             "upstream_error",
             "reported",
-        ),
-    ];
+        ));
+    }
     for stream in [false, true] {
         for code in [400, 404, 409, 413, 422, 429] {
             cases.push(case(
                 "status",
                 status(code).into(),
                 stream,
-                if code == 409 { 502 } else { code },
+                match code {
+                    409 => 502,
+                    // Another wire's refusal is told as a refusal; what is too large is so on all.
+                    422 if wire != Wire::OpenAi => 400,
+                    _ => code,
+                },
                 "upstream_error",
                 "reported",
             ));
         }
         for code in [401, 403, 408, 500, 502, 503, 504, 529] {
-            cases.push(case("status", status(code).into(), stream, 502, "upstream_error", "reported"));
+            let told = match code {
+                408 | 504 => 504,
+                // Google has no such status.
+                529 if wire == Wire::Gemini => 502,
+                503 | 529 => 503,
+                _ => 502,
+            };
+            cases.push(case("status", status(code).into(), stream, told, "upstream_error", "reported"));
         }
         cases.push(case(
             "closed before the head",
@@ -133,12 +148,13 @@ fn cases() -> Vec<Case> {
 }
 
 /// One server for the whole table; every case has a model of its own, so that circuits do not meddle.
-async fn run(cases: &[Case]) -> (Steelyard, Upstream) {
-    let up = Upstream::start().await;
+async fn run(account: Account, cases: &[Case]) -> (Steelyard, Upstream) {
+    let up = Upstream::speaking(account.wire).await;
     // All calls come at once: whoever answers is given the time for it, and only who hangs is cut short.
-    let mut config = Config::new()
-        .channel("up", &up, r#"timeouts = { first_byte = "20s", idle = "20s" }"#)
-        .channel("hangs", &up, r#"timeouts = { first_byte = "3s", idle = "3s" }"#);
+    let config =
+        (account.declare)(Config::new(), "up", &up, r#"timeouts = { first_byte = "20s", idle = "20s" }"#);
+    let mut config =
+        (account.declare)(config, "hangs", &up, r#"timeouts = { first_byte = "3s", idle = "3s" }"#);
     for (number, case) in cases.iter().enumerate() {
         let model = format!("m{number}");
         let channel = if case.outcome == "timeout" { "hangs" } else { "up" };
@@ -154,8 +170,22 @@ async fn run(cases: &[Case]) -> (Steelyard, Upstream) {
 
 #[tokio::test]
 async fn every_fault_ends_in_the_right_error_and_one_right_entry() {
-    let cases = cases();
-    let (server, up) = run(&cases).await;
+    every_fault_of(Account::COMPATIBLE).await;
+}
+
+#[tokio::test]
+async fn every_fault_of_azures_too() {
+    every_fault_of(Account::AZURE).await;
+}
+
+#[tokio::test]
+async fn every_fault_of_geminis_too() {
+    every_fault_of(Account::GEMINI).await;
+}
+
+async fn every_fault_of(account: Account) {
+    let cases = cases(account.wire);
+    let (server, up) = run(account, &cases).await;
     let client = server.admin();
     let calls = cases.iter().enumerate().map(|(number, case)| {
         let body = if case.stream { ask_stream(&format!("r{number}")) } else { ask(&format!("r{number}")) };

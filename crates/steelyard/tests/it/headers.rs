@@ -61,7 +61,7 @@ async fn attempts_are_counted_also_on_errors() {
     let answer = server.admin().chat(&ask("r")).await;
     assert_eq!(
         (answer.status, answer.header("x-steelyard-attempts"), answer.header("x-steelyard-route")),
-        (502, Some("2"), Some("r"))
+        (503, Some("2"), Some("r"))
     );
     assert_eq!(server.entry(answer.request_id()).await.attempts.len(), 2);
 }

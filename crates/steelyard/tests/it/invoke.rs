@@ -14,7 +14,6 @@ use steelyard_dialect::event_stream::Frames;
 use steelyard_testkit::{Answer, Client, Config, End, Gate, Reply, Steelyard, Upstream, chat, status};
 
 use crate::app::{App, app, app_with, charged, serve};
-use crate::store::on_a_small_disk;
 
 const WHOLE: &str = "/model/smart/invoke";
 const STREAM: &str = "/model/smart/invoke-with-response-stream";
@@ -250,7 +249,7 @@ async fn a_vendors_refusal_is_told_and_a_stream_that_breaks_off_ends_with_an_exc
 
 #[tokio::test]
 async fn the_last_frame_waits_for_the_ledger() {
-    let (_home, app) = on_a_small_disk().await;
+    let app = app().await;
     let client = app.server.admin();
     let gate = Gate::new();
     app.up.otherwise(chat().text("begun").wait(&gate).text("end").usage(10, 5));

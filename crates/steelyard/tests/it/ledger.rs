@@ -203,6 +203,66 @@ async fn a_killed_process_leaves_every_call_on_the_bill(store: Store) {
     assert_eq!(app.server.settled_entries().await, entries);
 }
 
+/// Nobody capped these answers, and nobody knows the model's limits: what is held for them is assumed, and says so.
+#[tokio::test]
+async fn a_killed_call_without_a_bound_is_charged_at_an_assumed_one() {
+    let up = steelyard_testkit::Upstream::start().await;
+    up.otherwise(chat().late_until(&Gate::new()));
+    let mut server = crate::app::serve(&Config::simple(&up)).await;
+    let mut picture = ask("up/e");
+    picture["messages"][0]["content"] =
+        json!([{ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } }]);
+    picture["max_completion_tokens"] = json!(10);
+    let mut calls = Vec::new();
+    for (sent, body) in [(1, ask("smart")), (2, picture), (3, ask("up/unpriced"))] {
+        let client = server.admin();
+        calls.push(tokio::spawn(async move {
+            client.request(reqwest::Method::POST, "/v1/chat/completions").json(&body).send().await
+        }));
+        up.has_requests(sent).await;
+    }
+    server.kill().await;
+    for call in calls {
+        assert!(call.await.unwrap().is_err());
+    }
+    server.restart().await;
+    let entries = server.settled_entries().await;
+    let of = |model: &str| entries.iter().find(|entry| entry.attempts[0].upstream_model == model).unwrap();
+    // 272,000 tokens of answer at 2 dollars a million, then a window of 1,050,000 tokens at 1 dollar a million.
+    for (model, least) in [("m", 544_000_000_000), ("e", 1_050_000_000_000)] {
+        let (entry, attempt) = (of(model), &of(model).attempts[0]);
+        assert_eq!(
+            (entry.outcome.as_str(), entry.basis.as_deref()),
+            ("unsettled", Some("hold")),
+            "{entry:#?}"
+        );
+        assert!(
+            (least..least + 5_000_000_000).contains(&entry.pico().expect("it has a price")),
+            "{entry:#?}"
+        );
+        assert_eq!((&attempt.hold, &attempt.hold_assumed), (&None, &entry.amount_pusd), "{entry:#?}");
+        assert_eq!(attempt.flags, ["hold_assumed"], "{entry:#?}");
+    }
+    let unpriced = of("unpriced");
+    assert_eq!((unpriced.basis.as_deref(), unpriced.pico()), (Some("hold"), None), "{unpriced:#?}");
+
+    // A call without a price is the only one whose cost is not known.
+    let sums = server.admin().get("/api/v1/usage").await.json();
+    assert_eq!(
+        (sums["total"]["calls"].as_u64(), sums["total"]["unpriced_calls"].as_u64()),
+        (Some(3), Some(1))
+    );
+    // The others are charged more than they will turn out to cost, so their sum is no lower bound.
+    assert_eq!(sums["total"]["held_calls"], 2, "{sums}");
+    assert_eq!(sums["total"]["held_usd"], sums["total"]["amount_usd"], "{sums}");
+    let usage = server.cli().ok(&["usage"]).await;
+    assert!(usage.stderr.contains("1 call has no known cost"), "{usage:#?}");
+    assert!(usage.stderr.contains("~ 2 calls are charged at the worst case"), "{usage:#?}");
+    assert!(usage.stdout.contains("~ 1.59") && !usage.stdout.contains('≥'), "{usage:#?}");
+    let priced = server.cli().ok(&["usage", "--model", "m"]).await;
+    assert!(!priced.stderr.contains("[[prices]]"), "{priced:#?}");
+}
+
 #[tokio::test]
 async fn an_attempt_that_was_over_before_the_kill_stays_free() {
     let one = steelyard_testkit::Upstream::start().await;

@@ -12,15 +12,20 @@
 mod app;
 
 mod chat;
+mod delivered;
 mod embeddings;
+mod entra;
+mod gemini;
 mod invoke;
 mod models;
+mod responses;
 mod sandbox;
 mod secrets;
 mod stream;
 
 mod auth;
 mod aws_chain;
+mod azure;
 mod headers;
 mod keys;
 mod naming;
@@ -45,5 +50,7 @@ mod lifecycle;
 mod refuted;
 mod reload;
 mod store;
+#[cfg(feature = "postgres")]
+mod store_tls;
 mod tls;
 mod tracing;

@@ -1,7 +1,7 @@
 //! How a model's name leads to a target.
 
 use serde_json::json;
-use steelyard_testkit::{Config, Upstream, chat};
+use steelyard_testkit::{Config, Upstream, Wire, chat};
 
 use crate::app::{app, ask, refused, serve};
 
@@ -81,6 +81,22 @@ async fn catalog_id_and_vendors_bare_name_lead_to_the_vendors_channel() {
         assert_eq!(entry.model.as_deref(), Some(format!("openai/{name}").as_str()), "{entry:#?}");
         assert!(entry.pico().is_some_and(|pico| pico > 0), "the price book has a price: {entry:#?}");
     }
+}
+
+#[tokio::test]
+async fn an_arn_that_nothing_says_anything_of_is_answered_with_how_it_is_called() {
+    let bedrock = Upstream::speaking(Wire::Bedrock).await;
+    let server = serve(&Config::new().channel("aws", &bedrock, "")).await;
+    let arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2";
+    let answer = server.admin().chat(&ask(arn)).await;
+    refused(&answer, 404, "SY0201");
+    for hint in ["the `models` of a channel of provider `bedrock`", "`CHANNEL/arn:…`"] {
+        assert!(answer.text().contains(hint), "`{hint}` in {}", answer.text());
+    }
+    assert_eq!(server.admin().chat(&ask(&format!("aws/{arn}"))).await.status, 200);
+    assert_eq!(bedrock.last_request().model().as_deref(), Some(arn));
+    let declared = Config::new().channel("aws", &bedrock, &format!("models = [\"{arn}\"]"));
+    assert_eq!(serve(&declared).await.admin().chat(&ask(arn)).await.status, 200);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What a call costs: exact, from the price in force, and never free for want of a price.
 
-use steelyard_testkit::{Config, Upstream, chat};
+use serde_json::json;
+use steelyard_testkit::{Config, Upstream, Wire, chat};
 
 use crate::app::{ask, ask_stream, serve};
 
@@ -66,9 +67,9 @@ async fn the_price_in_force_counts() {
         .channel("up", &up, "")
         .toml(&(dated("2126-01-01", "9") + &dated("2026-06-01", "3") + &dated("2026-01-01", "2")));
     let server = serve(&config).await;
-    up.on("m", chat().text("a").usage(1, 0));
+    up.on("m", chat().text("a").usage(1, 1));
     let entry = server.entry(server.admin().chat(&ask("up/m")).await.request_id()).await;
-    assert_eq!(entry.pico(), Some(3_000_000), "{entry:#?}");
+    assert_eq!(entry.pico(), Some(3_000_000 + 1_000_000), "{entry:#?}");
 
     let later = serve(&Config::new().channel("up", &up, "").toml(&dated("2126-01-01", "9"))).await;
     let entry = later.entry(later.admin().chat(&ask("up/m")).await.request_id()).await;
@@ -111,4 +112,81 @@ async fn huge_counts_do_not_overflow() {
     let entry = server.entry(server.admin().chat(&body).await.request_id()).await;
     assert_eq!(entry.amount_usd.as_deref(), Some("8000000000"), "{entry:#?}");
     assert!(entry.attempts[0].flags.iter().any(|flag| flag == "overrun"), "it is above its hold: {entry:#?}");
+}
+
+/// Bedrock prices a model by where it runs, which its name tells, or the region; the operator may know better.
+#[tokio::test]
+async fn the_price_is_that_of_where_a_model_runs() {
+    let up = Upstream::speaking(Wire::Bedrock).await;
+    up.otherwise(chat().text("a").usage(1_000, 500).cached(400));
+    let elsewhere = format!(
+        "[[channels]]\nname = \"eu\"\nprovider = \"bedrock\"\nbase_url = \"{}\"\nregion = \"eu-west-1\"\napi_key = \"k\"\n",
+        up.base_url()
+    );
+    let own = elsewhere.replace("name = \"eu\"", "name = \"own\"\ngeo = \"us-region\"");
+    let server = serve(&Config::new().channel("aws", &up, "").toml(&elsewhere).toml(&own)).await;
+    let sum = |input: i128, cached: i128, output: i128| Some(600 * input + 400 * cached + 500 * output);
+    let us = sum(3_300_000, 330_000, 16_500_000);
+    let nova = sum(60_000, 15_000, 240_000);
+    let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-sonnet-4-6";
+    let cases = [
+        ("aws/us.anthropic.claude-sonnet-4-6".to_owned(), "us", us),
+        ("eu/us.anthropic.claude-sonnet-4-6".to_owned(), "us", us),
+        (format!("eu/{arn}"), "us", us),
+        ("aws/global.anthropic.claude-sonnet-4-6".to_owned(), "global", sum(3_000_000, 300_000, 15_000_000)),
+        ("aws/amazon.nova-lite-v1:0".to_owned(), "us-region", nova),
+        ("own/amazon.nova-lite-v1:0".to_owned(), "us-region", nova),
+    ];
+    for (model, geo, amount) in cases {
+        for body in [ask(&model), ask_stream(&model)] {
+            let entry = server.entry(server.admin().chat(&body).await.request_id()).await;
+            assert_eq!((entry.pico(), entry.attempts[0].geo.as_deref()), (amount, Some(geo)), "{entry:#?}");
+            assert!(entry.attempts[0].flags.is_empty(), "{entry:#?}");
+        }
+    }
+    let entry = server.admin().chat(&ask("eu/amazon.nova-lite-v1:0")).await;
+    let entry = server.entry(entry.request_id()).await;
+    assert_eq!(entry.attempts[0].geo.as_deref(), Some("eu-west-1"), "{entry:#?}");
+    // The region has no price: that of the call's own tier elsewhere is taken, not the priority tier's.
+    assert_eq!(entry.pico(), nova, "{entry:#?}");
+    assert!(entry.attempts[0].flags.iter().any(|flag| flag == "input_geo_assumed"), "{entry:#?}");
+    // Neither of these ids is in the catalog, which has the models under others.
+    for (model, amount) in [
+        ("aws/us.amazon.nova-lite-v1:0", nova),
+        ("eu/anthropic.claude-haiku-4-5-20251001-v1:0", sum(1_100_000, 110_000, 5_500_000)),
+    ] {
+        let entry = server.entry(server.admin().chat(&ask(model)).await.request_id()).await;
+        assert_eq!(entry.pico(), amount, "{entry:#?}");
+        assert!(entry.attempts[0].flags.iter().any(|flag| flag == "input_geo_assumed"), "{entry:#?}");
+    }
+
+    let models = server.admin().get("/api/v1/models").await.json();
+    let shown = |channel: &str, model: &str| {
+        let data = models["data"].as_array().unwrap();
+        let mut offers = data.iter().flat_map(|model| model["offers"].as_array().unwrap());
+        let offer =
+            offers.find(|offer| offer["channel"] == channel && offer["upstream_model"] == model).unwrap();
+        (offer["geo"].clone(), offer["prices"]["input"].clone(), offer["geo_assumed"].clone())
+    };
+    let claude = shown("aws", "us.anthropic.claude-sonnet-4-6");
+    assert_eq!(claude, (json!("us"), json!("3.3"), json!(false)));
+    let nova = shown("eu", "amazon.nova-lite-v1:0");
+    assert_eq!(nova, (json!("eu-west-1"), json!("0.06"), json!(true)), "what a call is charged");
+    let table = server.cli().ok(&["models", "nova-lite"]).await;
+    assert!(table.stdout.contains("0.06?*") && table.stdout.contains("0.06*"), "{table:#?}");
+    assert!(table.stderr.contains("? the price where the model runs is not known"), "{table:#?}");
+}
+
+#[tokio::test]
+async fn where_the_vendor_says_it_served_a_translated_call_counts() {
+    let up = Upstream::speaking(Wire::Anthropic).await;
+    let server = serve(&Config::new().channel("ant", &up, "")).await;
+    for (geo, input, output) in [("us", 3_300_000, 16_500_000), ("global", 3_000_000, 15_000_000)] {
+        up.otherwise(chat().text("a").usage(1_000, 500).geo(geo));
+        for body in [ask("ant/claude-sonnet-4-6"), ask_stream("ant/claude-sonnet-4-6")] {
+            let entry = server.entry(server.admin().chat(&body).await.request_id()).await;
+            assert_eq!(entry.pico(), Some(1_000 * input + 500 * output), "{entry:#?}");
+            assert_eq!(entry.attempts[0].geo.as_deref(), Some(geo), "{entry:#?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use steelyard_testkit::{Config, Upstream, fault, status};
 
-use crate::app::{ask, refused, serve};
+use crate::app::{ask, is_openai_error, refused, serve};
 
 #[tokio::test]
 async fn a_client_that_only_holds_a_connection_is_not_kept() {
@@ -44,15 +44,51 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
 #[tokio::test]
 async fn a_head_that_is_not_http_is_told_so() {
     let server = serve(&Config::new().sandbox()).await;
-    for (head, status) in [
-        ("GET /healthz HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), "HTTP/1.1 400"),
-        (format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000)), "HTTP/1.1 4"),
+    for (head, status, code) in [
+        ("GET /healthz HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400, "SY0012"),
+        ("POST\r\n\r\n".to_owned(), 400, "SY0012"),
+        (format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(70_000)), 414, "SY0011"),
+        (format!("GET / HTTP/1.1\r\nhost: x\r\nx-y: {}\r\n\r\n", "y".repeat(1 << 20)), 431, "SY0011"),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "x-y: z\r\n".repeat(101)), 431, "SY0011"),
     ] {
         let mut raw = server.raw().await;
         raw.write(head).await;
         let (answer, closed) = raw.read_to_end(Duration::from_secs(5)).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(closed && answer.starts_with(status), "{answer:?}");
+        assert!(closed && answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let error = serde_json::from_str::<serde_json::Value>(body).unwrap()["error"].take();
+        is_openai_error(&error);
+        assert_eq!(error["steelyard"]["code"], code, "{answer}");
+        let id = error["steelyard"]["request_id"].as_str().unwrap();
+        assert!(head.lines().any(|line| line == format!("x-steelyard-request-id: {id}")), "{head}");
+        for name in ["content-length: ", "connection: close", "date: "] {
+            assert_eq!(head.matches(name).count(), 1, "{name}: {head}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_in_the_shape_of_its_path() {
+    let server = serve(&Config::new().sandbox()).await;
+    for client in [server.admin(), server.admin().over_http2()] {
+        for (path, word) in [
+            ("/v1/chat/completions", "invalid_request_error"),
+            ("/v1/messages", "invalid_request_error"),
+            ("/model/m/converse", "SY0011"),
+            ("/api/v1/keys", "SY0011"),
+        ] {
+            let large = |bytes| {
+                let request =
+                    client.request(reqwest::Method::POST, path).header("x-large", "x".repeat(bytes));
+                client.send(request.json(&ask("sandbox")))
+            };
+            let answer = large(70_000).await;
+            assert_eq!(answer.status, 431, "{answer:?}");
+            assert!(answer.request_id().starts_with("req_") && answer.text().contains(word), "{answer:?}");
+            assert!(answer.text().contains("SY0011"), "{answer:?}");
+            assert_ne!(large(60_000).await.status, 431);
+        }
     }
 }
 

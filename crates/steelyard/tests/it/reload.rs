@@ -91,7 +91,7 @@ async fn a_bad_edit_keeps_the_old_one_and_names_the_line() {
 async fn a_call_under_way_keeps_what_it_began_with() {
     let (one, two) = (Upstream::start().await, Upstream::start().await);
     let gate = Gate::new();
-    one.next(chat().text("begun").wait(&gate).text(" here").usage(1_000_000, 0));
+    one.next(chat().text("begun").wait(&gate).text(" here").usage(999_998, 2));
     two.otherwise(chat().text("elsewhere"));
     let config = |up: &Upstream, price: &str| {
         Config::new().channel("up", up, "").price("up", "m", price, price, "").route("r", &["up/m"], "")

@@ -8,7 +8,9 @@ use serde_json::json;
 use steelyard_testkit::postgres::Database;
 use steelyard_testkit::{Config, Gate, Steelyard, Store, Upstream, chat, until};
 
-use crate::app::{BINARY, app_on, app_with, ask, ask_stream, broke_off, charged, on_each_store, refused};
+use crate::app::{
+    App, BINARY, app, app_on, app_with, ask, ask_stream, broke_off, charged, on_each_store, refused,
+};
 
 /// The ledger's database: the SQLite file that has a table of entries.
 fn database(server: &Steelyard) -> PathBuf {
@@ -168,30 +170,36 @@ async fn a_database_that_was_deleted_does_not_lose_what_comes_after() {
     charged(&app.server.entry(after.request_id()).await, 10, 5);
 }
 
-/// A server that survives a full disk, which is simulated by the limit on the size of files it may write: the
-/// signal that comes with it is ignored, so that writes fail as they do on a full disk.
-pub(crate) async fn on_a_small_disk() -> (tempfile::TempDir, crate::app::App) {
-    on_a_small_disk_with("").await
-}
-
 const LOG: &str = "log";
 
-/// The same with a redirection of the shell, relative to the directory that comes with it.
-async fn on_a_small_disk_with(redirection: &str) -> (tempfile::TempDir, crate::app::App) {
+/// A server that a shell starts in this way. A full disk is simulated by the limit on the size of files it may write.
+async fn from_a_shell(exec: &str) -> (tempfile::TempDir, App) {
     let home = tempfile::tempdir().unwrap();
-    let redirection = redirection.replace(LOG, &home.path().join(LOG).display().to_string());
     let wrapper = home.path().join("steelyard");
-    std::fs::write(&wrapper, format!("#!/bin/sh\ntrap '' XFSZ\nexec {BINARY} \"$@\" {redirection}\n"))
-        .unwrap();
+    std::fs::write(&wrapper, format!("#!/bin/sh\ncd {}\n{exec}\n", home.path().display())).unwrap();
     std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let up = Upstream::start().await;
     let server = Steelyard::start(&wrapper, &Config::simple(&up)).await;
-    (home, crate::app::App { server, up })
+    (home, App { server, up })
+}
+
+#[tokio::test]
+async fn a_limit_on_the_size_of_files_is_a_full_disk() {
+    // Of 512 bytes each, or of 1 KiB: shells differ.
+    let (_home, app) = from_a_shell(&format!("ulimit -f 4096; exec {BINARY} \"$@\"")).await;
+    let client = app.server.admin();
+    let refusal = until("the spool or the database is at the limit", || async {
+        let answer = client.chat(&ask("smart")).await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    refused(&refusal, 503, "SY0401");
+    assert_eq!(app.server.stranger().get("/healthz").await.status, 200, "the process lives");
 }
 
 #[tokio::test]
 async fn a_full_disk_refuses_calls_and_heals() {
-    let (_home, app) = on_a_small_disk().await;
+    let app = app().await;
     let client = app.server.admin();
     assert_eq!(client.chat(&ask("smart")).await.status, 200);
     app.server.limit_file_size(Some(100));
@@ -208,7 +216,7 @@ async fn a_full_disk_refuses_calls_and_heals() {
 /// The log is on the same disk, as with `steelyard serve 2>> FILE`.
 #[tokio::test]
 async fn a_log_that_cannot_be_written_harms_nothing() {
-    let (home, app) = on_a_small_disk_with(&format!("2>>'{LOG}'")).await;
+    let (home, app) = from_a_shell(&format!("exec {BINARY} \"$@\" 2>>{LOG}")).await;
     let client = app.server.admin();
     app.server.limit_file_size(Some(100));
     refused(&client.chat(&ask("smart")).await, 503, "SY0401");
@@ -222,7 +230,7 @@ async fn a_log_that_cannot_be_written_harms_nothing() {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_booked_is_not_passed_off_as_whole() {
-    let (_home, app) = on_a_small_disk().await;
+    let app = app().await;
     let client = app.server.admin();
     let gate = Gate::new();
     app.up.otherwise(chat().text("begun").wait(&gate).text("end").usage(10, 5));

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::app::{BINARY, ask, ask_stream, broke_off, refused};
+use crate::translate::{Pair, hi, world_with};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -125,6 +126,13 @@ fn facts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
         any_value::Value::StringValue(text) => text.clone(),
         any_value::Value::IntValue(number) => number.to_string(),
         any_value::Value::BoolValue(yes) => yes.to_string(),
+        any_value::Value::ArrayValue(list) => {
+            let texts = list.values.iter().map(|value| match value.value.as_ref().unwrap() {
+                any_value::Value::StringValue(text) => text.as_str(),
+                other => panic!("{other:?} in a list of texts"),
+            });
+            format!("[{}]", texts.collect::<Vec<_>>().join(","))
+        }
         other => format!("{other:?}"),
     };
     attributes.iter().map(|attribute| (attribute.key.clone(), text(attribute))).collect()
@@ -207,6 +215,37 @@ async fn a_call_is_a_span_beneath_its_callers_with_one_beneath_for_each_attempt(
     let all = format!("{:?}", got.spans);
     for secret in ["hello", "\"hi\"", "vendor-key-up", server.admin_key(), "admin", "key_"] {
         assert!(!all.contains(secret), "`{secret}` is in {all}");
+    }
+}
+
+/// Relayed and translated, whole and streamed.
+#[tokio::test]
+async fn what_the_vendor_says_of_its_answer_is_in_the_span_on_every_pair_of_wires() {
+    let collector = Collector::start().await;
+    let endpoint = format!("[telemetry]\notlp_endpoint = \"http://{}\"\n", collector.addr);
+    let world = world_with(|config| config.head(&endpoint)).await;
+    let pairs: Vec<_> = Pair::all().collect();
+    for (reply, reason) in
+        [(chat().text("hello"), "[stop]"), (chat().text("hel").finish("length"), "[length]")]
+    {
+        collector.got.lock().unwrap().spans.clear();
+        for pair in &pairs {
+            world.vendor(pair.vendor).next(reply.clone());
+            let answer = world.ask(*pair, &hi(pair.client)).await;
+            assert_eq!(answer.status, 200, "{pair:?}: {}", answer.text());
+        }
+        let spans = collector.has_spans(2 * pairs.len()).await;
+        for span in spans.iter().filter(|span| span.kind == SpanKind::Client) {
+            span.has(&[("gen_ai.response.finish_reasons", reason)]);
+            let id = match &*span.facts["steelyard.channel"] {
+                "openai" => Some("chatcmpl-scripted"),
+                "anthropic" => Some("msg_scripted"),
+                "gemini" => Some("scripted"),
+                // Converse has none.
+                _ => None,
+            };
+            assert_eq!(span.facts.get("gen_ai.response.id").map(String::as_str), id, "{span:#?}");
+        }
     }
 }
 

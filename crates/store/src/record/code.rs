@@ -4,8 +4,14 @@
 use steelyard_core::UsageClass;
 use steelyard_core::record::{AttemptStatus, Basis, Outcome};
 
-pub(super) const OUTCOMES: [Outcome; 5] =
-    [Outcome::Ok, Outcome::UpstreamError, Outcome::ClientGone, Outcome::Timeout, Outcome::Unsettled];
+pub(super) const OUTCOMES: [Outcome; 6] = [
+    Outcome::Ok,
+    Outcome::UpstreamError,
+    Outcome::ClientGone,
+    Outcome::Timeout,
+    Outcome::Unsettled,
+    Outcome::Shutdown,
+];
 
 pub(super) fn outcome_code(outcome: Outcome) -> u8 {
     match outcome {
@@ -14,6 +20,7 @@ pub(super) fn outcome_code(outcome: Outcome) -> u8 {
         Outcome::ClientGone => 3,
         Outcome::Timeout => 4,
         Outcome::Unsettled => 5,
+        Outcome::Shutdown => 6,
     }
 }
 

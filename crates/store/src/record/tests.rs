@@ -16,11 +16,16 @@ fn usage() -> impl Strategy<Value = Usage> {
         .prop_map(|counts| counts.into_iter().collect())
 }
 
+fn hold() -> impl Strategy<Value = Hold> {
+    let amount = any::<i128>().prop_map(Money::from_pico);
+    prop_oneof![amount.clone().prop_map(Hold::Known), amount.prop_map(Hold::Assumed)]
+}
+
 fn attempt() -> impl Strategy<Value = Attempt> {
     (
         (any::<u16>(), text(), text(), text(), of(text()), text(), text()),
         (any::<i64>(), of(any::<i64>()), proptest::sample::select(&STATUSES), of(any::<u16>()), of(text())),
-        (of(any::<i128>()), usage(), of(proptest::sample::select(&BASES)), of(any::<i128>())),
+        (of(hold()), usage(), of(proptest::sample::select(&BASES)), of(any::<i128>())),
         proptest::collection::vec(text(), 0..3),
     )
         .prop_map(|(offer, run, charge, flags)| Attempt {
@@ -36,7 +41,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             status: run.2,
             http_status: run.3,
             vendor_request_id: run.4,
-            hold: charge.0.map(Money::from_pico),
+            hold: charge.0,
             usage: charge.1,
             basis: charge.2,
             amount: charge.3.map(Money::from_pico),
@@ -102,7 +107,8 @@ fn what_the_first_version_wrote_can_be_read() {
     assert_eq!(encode_entry(&entry), bytes);
     assert_eq!((entry.call.time, entry.outcome, entry.call.stream), (Timestamp(64), Outcome::Ok, true));
     let attempt = &entry.attempts[0];
-    assert_eq!((attempt.hold, attempt.amount), (Some(Money::from_pico(5_000)), Some(Money::from_pico(5))));
+    let hold = Hold::Known(Money::from_pico(5_000));
+    assert_eq!((attempt.hold, attempt.amount), (Some(hold), Some(Money::from_pico(5))));
     assert_eq!((attempt.usage[UsageClass::Input], attempt.usage[UsageClass::Output]), (5, 3));
     assert_eq!((attempt.status, attempt.started), (AttemptStatus::Ok, Timestamp(2)));
 }
@@ -131,6 +137,6 @@ fn every_code_is_its_own() {
 fn every_status_outcome_and_basis_can_be_read_back() {
     let codes = |count: usize| (1..=u8::try_from(count).unwrap()).collect::<Vec<_>>();
     assert_eq!(STATUSES.map(status_code).to_vec(), codes(8));
-    assert_eq!(OUTCOMES.map(outcome_code).to_vec(), codes(5));
+    assert_eq!(OUTCOMES.map(outcome_code).to_vec(), codes(6));
     assert_eq!(BASES.map(basis_code).to_vec(), codes(3));
 }

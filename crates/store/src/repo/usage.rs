@@ -200,6 +200,10 @@ pub struct UsageRow {
     pub amount: Money,
     /// How many of them have no known price.
     pub unpriced: u64,
+    /// How many calls never settled and are charged at their worst case.
+    pub held: u64,
+    /// What they are charged, which is part of `amount`.
+    pub held_amount: Money,
 }
 
 /// Runs both sums in one read transaction, so that they are of the same entries.
@@ -263,6 +267,14 @@ fn columns(dialect: &Dialect, filter: &UsageFilter, by: &[Dimension]) -> Stateme
         "SUM(CASE WHEN adjusts IS NULL THEN 1 ELSE 0 END), SUM(CASE WHEN amount_hi IS NULL THEN 1 ELSE 0 END), \
          CAST(SUM(amount_lo) AS BIGINT)",
     );
+    // Whatever was not settled is charged at its hold, and nothing else is.
+    let held = |column: &str| format!("CASE WHEN outcome = 'unsettled' THEN {column} END");
+    query.push(format_args!(
+        ", COUNT({}), CAST(SUM({}) AS BIGINT), {}",
+        held("amount_hi"),
+        held("amount_lo"),
+        split_sum(&held("amount_hi"))
+    ));
     for column in ["amount_hi"].into_iter().chain(USAGE_COLUMNS.map(UsageClass::name)) {
         query.push(format_args!(", {}", split_sum(column)));
     }
@@ -287,13 +299,15 @@ fn read(row: &Row, by: &[Dimension]) -> Result<UsageRow, StoreError> {
     let first = by.len();
     let mut usage = Usage::ZERO;
     for (index, class) in USAGE_COLUMNS.into_iter().enumerate() {
-        usage[class] = units(row, first + 5 + 2 * index)?;
+        usage[class] = units(row, first + 9 + 2 * index)?;
     }
     Ok(UsageRow {
         group: group(row, by)?,
         calls: count(row, first)?,
         unpriced: count(row, first + 1)?,
-        amount: Money::from_pico(whole(row, first + 3)? * SPLIT + i128::from(integer(row, first + 2)?)),
+        amount: money(row, first + 7, first + 2)?,
+        held: count(row, first + 3)?,
+        held_amount: money(row, first + 5, first + 4)?,
         usage,
     })
 }
@@ -315,6 +329,11 @@ fn count(row: &Row, index: usize) -> Result<u64, StoreError> {
 /// The sum that [`split_sum`] made two columns of.
 fn whole(row: &Row, index: usize) -> Result<i128, StoreError> {
     Ok(i128::from(integer(row, index)?) * SPLIT + i128::from(integer(row, index + 1)?))
+}
+
+/// A sum of amounts, by its two columns and that of their lower parts.
+fn money(row: &Row, hi: usize, lo: usize) -> Result<Money, StoreError> {
+    Ok(Money::from_pico(whole(row, hi)? * SPLIT + i128::from(integer(row, lo)?)))
 }
 
 /// Such a sum of units; what is more than 2⁶⁴ - 1 stops there.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use steelyard_core::port::Ledger;
-use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Intent, Outcome};
+use steelyard_core::record::{Attempt, AttemptStatus, Basis, CallFacts, Entry, Hold, Intent, Outcome};
 use steelyard_core::{Clock, Money, RequestId, Timestamp, Usage, UsageClass};
 use steelyard_store::{DataDir, Db, Durability, Spool};
 
@@ -97,7 +97,7 @@ fn attempt(number: u16, started: Timestamp) -> Attempt {
         status: AttemptStatus::Open,
         http_status: None,
         vendor_request_id: None,
-        hold: Some(Money::from_pico(HOLD)),
+        hold: Some(Hold::Known(Money::from_pico(HOLD))),
         usage: Usage::ZERO,
         basis: None,
         amount: None,

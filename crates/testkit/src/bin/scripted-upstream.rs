@@ -1,6 +1,6 @@
 //! A scripted vendor as a process of its own, for tests that are not written in Rust.
 //!
-//! `scripted-upstream [--wire openai|anthropic|bedrock] [PORT]` prints `listening on URL`, where URL is what goes into a
+//! `scripted-upstream [--wire openai|anthropic|bedrock|gemini] [PORT]` prints `listening on URL`, where URL is what goes into a
 //! channel's `base_url`, and serves until it is killed. What it answers depends on the model's name, the same on every
 //! wire; see [`script`]. `GET /control/requests` gives the requests so far, `GET /control/state` what is under way,
 //! `POST /control/reset` forgets both.
@@ -22,9 +22,10 @@ async fn main() {
                 Some("openai") => Some(Wire::OpenAi),
                 Some("anthropic") => Some(Wire::Anthropic),
                 Some("bedrock") => Some(Wire::Bedrock),
+                Some("gemini") => Some(Wire::Gemini),
                 _ => None,
             };
-            wire = named.expect("--wire is openai, anthropic or bedrock");
+            wire = named.expect("--wire is openai, anthropic, bedrock or gemini");
         } else {
             port = argument.parse().expect("PORT is a number");
         }
@@ -42,7 +43,7 @@ fn print_address(url: &str) {
 
 /// Model names and what they do.
 fn script(request: &Request) -> Reply {
-    if request.path.ends_with("/embeddings") {
+    if request.bare_path().ends_with("/embeddings") {
         return steelyard_testkit::embeddings().vector(&[0.5, -1.0, 0.25]).into();
     }
     if request.method == "GET" {
@@ -72,6 +73,17 @@ fn script(request: &Request) -> Reply {
         "filtered" => chat().text("You").finish("content_filter").into(),
         "stopped" => chat().text("You said").stop_sequence("END").into(),
         "refusal" => chat().refusal("I will not do that.").into(),
+        // What Azure answers to a prompt that its filter stops.
+        "prompt-filtered" => Reply::json(
+            400,
+            &json!({ "error": {
+                "message": "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+                "type": null,
+                "param": "prompt",
+                "code": "content_filter",
+                "status": 400,
+            } }),
+        ),
         // Thinks aloud, and signs where the wire has signatures.
         "reasoning" => {
             let thoughts = chat().reasoning_text("Let me think.").signature("c2lnbmVk");
@@ -102,7 +114,9 @@ fn list(value: &Value) -> &[Value] {
 
 /// The parts of every message; on wires with content blocks, the blocks.
 fn parts(body: &Value) -> impl Iterator<Item = &Value> {
-    list(&body["messages"]).iter().flat_map(|message| list(&message["content"]))
+    let messages = list(&body["messages"]).iter().flat_map(|message| list(&message["content"]));
+    let items = list(&body["input"]).iter().flat_map(|item| list(&item["content"]));
+    messages.chain(items).chain(list(&body["contents"]).iter().flat_map(|content| list(&content["parts"])))
 }
 
 /// What the tools have answered, in order.
@@ -111,11 +125,21 @@ fn results(request: &Request) -> Vec<String> {
     match request.wire {
         Wire::OpenAi => {
             let messages = list(&body["messages"]).iter().filter(|message| message["role"] == "tool");
-            messages.map(|message| text_of(&message["content"])).collect()
+            let told = messages.map(|message| text_of(&message["content"]));
+            let items = list(&body["input"]).iter().filter(|item| item["type"] == "function_call_output");
+            told.chain(items.map(|item| text_of(&item["output"]))).collect()
         }
         Wire::Anthropic => {
             let blocks = parts(&body).filter(|block| block["type"] == "tool_result");
             blocks.map(|block| text_of(&block["content"])).collect()
+        }
+        Wire::Gemini => {
+            let results = parts(&body).filter_map(|part| part["functionResponse"].get("response"));
+            results
+                .map(|response| {
+                    response["output"].as_str().map_or_else(|| response.to_string(), str::to_owned)
+                })
+                .collect()
         }
         Wire::Bedrock => {
             let blocks = parts(&body).filter_map(|block| block.get("toolResult"));
@@ -128,9 +152,10 @@ fn results(request: &Request) -> Vec<String> {
 fn offered(request: &Request) -> Vec<String> {
     let body = request.json();
     let (tools, name) = match request.wire {
-        Wire::OpenAi => (&body["tools"], "/function/name"),
-        Wire::Anthropic => (&body["tools"], "/name"),
+        Wire::OpenAi if body["input"].is_null() => (&body["tools"], "/function/name"),
+        Wire::OpenAi | Wire::Anthropic => (&body["tools"], "/name"),
         Wire::Bedrock => (&body["toolConfig"]["tools"], "/toolSpec/name"),
+        Wire::Gemini => (&body["tools"][0]["functionDeclarations"], "/name"),
     };
     list(tools).iter().filter_map(|tool| tool.pointer(name)?.as_str().map(str::to_owned)).collect()
 }
@@ -150,9 +175,12 @@ fn tools(request: &Request) -> Reply {
 fn structured(request: &Request) -> Reply {
     let body = request.json();
     let forced = match request.wire {
-        Wire::OpenAi => body.pointer("/tool_choice/function/name"),
+        Wire::OpenAi => {
+            body.pointer("/tool_choice/function/name").or_else(|| body.pointer("/tool_choice/name"))
+        }
         Wire::Anthropic => body.pointer("/tool_choice/name"),
         Wire::Bedrock => body.pointer("/toolConfig/toolChoice/tool/name"),
+        Wire::Gemini => body.pointer("/toolConfig/functionCallingConfig/allowedFunctionNames/0"),
     };
     match forced.and_then(Value::as_str) {
         Some(name) => {
@@ -169,11 +197,16 @@ fn vision(request: &Request) -> Reply {
     let body = request.json();
     let text_at = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_str).map(str::to_owned);
     let url = |part: &Value| match request.wire {
-        Wire::OpenAi => text_at(part, "/image_url/url"),
+        Wire::OpenAi => text_at(part, "/image_url/url").or_else(|| text_at(part, "/image_url")),
         Wire::Anthropic => {
             let inline = text_at(part, "/source/data").zip(text_at(part, "/source/media_type"));
             let inline = inline.map(|(data, kind)| format!("data:{kind};base64,{data}"));
             inline.or_else(|| text_at(part, "/source/url"))
+        }
+        Wire::Gemini => {
+            let data = part.get("inlineData")?;
+            let (data, kind) = text_at(data, "/data").zip(text_at(data, "/mimeType"))?;
+            Some(format!("data:{kind};base64,{data}"))
         }
         Wire::Bedrock => {
             let image = part.get("image")?;
@@ -187,7 +220,15 @@ fn vision(request: &Request) -> Reply {
 }
 
 fn last_user_text(body: &Value) -> String {
-    let last = list(&body["messages"]).iter().rev().find(|message| message["role"] == "user");
+    let contents = list(&body["contents"]).iter().rev();
+    if let Some(last) = contents.clone().find(|content| content["role"] == "user") {
+        return text_of(&last["parts"]);
+    }
+    if body["input"].is_string() {
+        return text_of(&body["input"]);
+    }
+    let said = list(&body["messages"]).iter().chain(list(&body["input"]));
+    let last = said.rev().find(|message| message["role"] == "user");
     last.map(|message| text_of(&message["content"])).unwrap_or_default()
 }
 

@@ -32,7 +32,7 @@ impl Config {
     #[must_use]
     pub fn channel(self, name: &str, upstream: &Upstream, more: &str) -> Self {
         let credentials = match upstream.wire() {
-            Wire::OpenAi | Wire::Anthropic => format!("api_key = \"vendor-key-{name}\""),
+            Wire::OpenAi | Wire::Anthropic | Wire::Gemini => format!("api_key = \"vendor-key-{name}\""),
             Wire::Bedrock => "region = \"us-east-1\"\ncredentials = { access_key_id = \"AKIDEXAMPLE\", \
                               secret_access_key = \"vendor-secret\" }"
                 .to_owned(),
@@ -40,6 +40,21 @@ impl Config {
         let (provider, base_url) = (upstream.wire().provider(), upstream.base_url());
         self.toml(&format!(
             "[[channels]]\nname = \"{name}\"\nprovider = \"{provider}\"\nbase_url = \"{base_url}\"\n{credentials}\n{more}\n"
+        ))
+    }
+
+    /// Adds a channel of provider `azure` to a vendor that speaks OpenAI's wire, on the classic surface.
+    #[must_use]
+    pub fn azure(self, name: &str, upstream: &Upstream, more: &str) -> Self {
+        self.azure_v1(name, upstream, &format!("api_version = \"2024-10-21\"\n{more}"))
+    }
+
+    /// The same on the surface without versions.
+    #[must_use]
+    pub fn azure_v1(self, name: &str, upstream: &Upstream, more: &str) -> Self {
+        let addr = upstream.addr();
+        self.toml(&format!(
+            "[[channels]]\nname = \"{name}\"\nprovider = \"azure\"\nbase_url = \"http://{addr}\"\napi_key = \"vendor-key-{name}\"\n{more}\n"
         ))
     }
 

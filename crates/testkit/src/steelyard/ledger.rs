@@ -37,7 +37,7 @@ pub struct Entry {
     pub channel: Option<String>,
     /// The client's dialect.
     pub dialect: String,
-    /// `ok`, `upstream_error`, `client_gone`, `timeout`, `unsettled`.
+    /// `ok`, `upstream_error`, `client_gone`, `timeout`, `unsettled`, `shutdown`.
     pub outcome: String,
     /// Counts by class; absent classes are zero.
     pub usage: BTreeMap<String, u64>,
@@ -85,6 +85,9 @@ pub struct Attempt {
     /// The price version.
     #[serde(default)]
     pub price_version: Option<String>,
+    /// Where it was served.
+    #[serde(default)]
+    pub geo: Option<String>,
     /// The service tier.
     #[serde(default)]
     pub tier: Option<String>,
@@ -94,6 +97,9 @@ pub struct Attempt {
     /// The worst case, in pico-USD, as a decimal string.
     #[serde(default, alias = "hold_pusd")]
     pub hold: Option<String>,
+    /// The same, where a bound of it was assumed.
+    #[serde(default)]
+    pub hold_assumed: Option<String>,
     /// Notes.
     #[serde(default)]
     pub flags: Vec<String>,

@@ -14,7 +14,9 @@ use super::wire::Wire;
 mod anthropic;
 mod bedrock;
 mod blocks;
+mod gemini;
 mod render;
+mod responses;
 
 #[derive(Debug, Clone)]
 enum Piece {
@@ -59,6 +61,7 @@ pub struct Chat {
     choices: Vec<Choice>,
     model: Option<String>,
     tier: Option<String>,
+    geo: Option<String>,
     prompt: u64,
     completion: u64,
     cached: Option<u64>,
@@ -77,6 +80,7 @@ pub fn chat() -> Chat {
         choices: vec![Choice::default()],
         model: None,
         tier: None,
+        geo: None,
         prompt: 10,
         completion: 5,
         cached: None,
@@ -168,6 +172,13 @@ impl Chat {
     #[must_use]
     pub fn model(mut self, model: &str) -> Self {
         self.model = Some(model.to_owned());
+        self
+    }
+
+    /// Sets where the answer says that it was served; Anthropic's wire alone has a word for it.
+    #[must_use]
+    pub fn geo(mut self, geo: &str) -> Self {
+        self.geo = Some(geo.to_owned());
         self
     }
 
@@ -353,6 +364,12 @@ impl Chat {
 impl Chat {
     pub(super) fn steps(&self, request: &Request) -> Vec<Step> {
         match (request.wire, request.wants_stream()) {
+            (Wire::OpenAi, false) if request.operation() == "/responses" => {
+                self.whole(request, &self.responses(request))
+            }
+            (Wire::OpenAi, true) if request.operation() == "/responses" => {
+                self.responses_stream(request).steps(request.wire)
+            }
             (Wire::OpenAi, false) => self.whole(request, &self.openai(request)),
             (Wire::OpenAi, true) => self.streamed(request).steps(request.wire),
             (Wire::Anthropic, _) if request.bare_path().ends_with("/count_tokens") => {
@@ -363,6 +380,8 @@ impl Chat {
             (Wire::Anthropic, true) => self.anthropic_stream(request).steps(request.wire),
             (Wire::Bedrock, false) => self.whole(request, &self.bedrock(request)),
             (Wire::Bedrock, true) => self.bedrock_stream(request).steps(request.wire),
+            (Wire::Gemini, false) => self.whole(request, &self.gemini(request)),
+            (Wire::Gemini, true) => self.gemini_stream(request).steps(request.wire),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What vendors refuse, so that a translation that breaks their rules fails as it would before the real ones.
 //!
-//! Sources: Anthropic's API reference ("Create a Message", "Tool use", "Extended thinking") and AWS's ("Converse").
+//! Sources: Anthropic's API reference ("Create a Message", "Tool use", "Extended thinking"), AWS's ("Converse") and Google's
+//! ("Generating content", "Function calling").
 //! OpenAI's wire is not checked: servers that speak it differ too much.
 
 use std::collections::BTreeSet;
@@ -16,11 +17,49 @@ pub(super) fn complaint(request: &Request) -> Option<String> {
     match request.wire {
         Wire::Anthropic if path.starts_with("/v1/messages") => anthropic(request).err(),
         Wire::Bedrock if path.starts_with("/model/") => bedrock(request).err(),
-        Wire::OpenAi | Wire::Anthropic | Wire::Bedrock => None,
+        Wire::Gemini if path.starts_with("/v1beta/models/") => gemini(request).err(),
+        Wire::OpenAi | Wire::Anthropic | Wire::Bedrock | Wire::Gemini => None,
     }
 }
 
 type Checked = Result<(), String>;
+
+/// No turn is empty, and as many results as calls follow at once.
+fn gemini(request: &Request) -> Checked {
+    let body = request.json();
+    let wants_stream = request.wants_stream();
+    ensure(!wants_stream || request.path.ends_with("?alt=sse"), || {
+        "a stream that is no event stream".to_owned()
+    })?;
+    ensure(body.get("model").is_none(), || "Unknown name \"model\": Cannot find field.".to_owned())?;
+    let contents = list(&body["contents"]);
+    ensure(!contents.is_empty(), || {
+        "* GenerateContentRequest.contents: contents is not specified".to_owned()
+    })?;
+    let count = |content: &Value, kind: &str| {
+        list(&content["parts"]).iter().filter(|part| !part[kind].is_null()).count()
+    };
+    let mut open = 0;
+    for content in contents {
+        let is_model = content["role"] == "model";
+        ensure(!list(&content["parts"]).is_empty(), || "must include at least one parts field".to_owned())?;
+        let (calls, results) = (count(content, "functionCall"), count(content, "functionResponse"));
+        let equal = "Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.";
+        // The SDK for Python writes a turn of the model for each piece of a stream.
+        ensure(is_model || results == open, || equal.to_owned())?;
+        open = if is_model { open + calls } else { 0 };
+        for part in list(&content["parts"]) {
+            ensure(part["functionCall"].is_null() || part["functionCall"]["args"].is_object(), || {
+                "args must be an object".to_owned()
+            })?;
+            let said = &part["functionResponse"];
+            ensure(said.is_null() || said["response"].is_object(), || {
+                "response must be an object".to_owned()
+            })?;
+        }
+    }
+    ensure(open == 0, || "the last turn calls functions".to_owned())
+}
 
 fn ensure(good: bool, complaint: impl FnOnce() -> String) -> Checked {
     if good { Ok(()) } else { Err(complaint()) }

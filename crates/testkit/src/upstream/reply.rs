@@ -108,10 +108,8 @@ impl Reply {
 
     /// What an upstream answers that was not told anything.
     pub fn usual(request: &Request) -> Self {
-        let path = request.bare_path();
-        let path = path.strip_prefix("/v1").unwrap_or(path);
-        match (request.wire, request.method.as_str(), path) {
-            (Wire::OpenAi, "POST", "/chat/completions")
+        match (request.wire, request.method.as_str(), request.operation()) {
+            (Wire::OpenAi, "POST", "/chat/completions" | "/responses")
             | (Wire::Anthropic, "POST", "/messages" | "/messages/count_tokens") => {
                 chat().text("hello").into()
             }
@@ -132,6 +130,7 @@ impl Reply {
             {
                 chat().text("hello").into()
             }
+            (Wire::Gemini, "POST", path) if path.starts_with("beta/models/") => chat().text("hello").into(),
             _ => status(404).into(),
         }
     }

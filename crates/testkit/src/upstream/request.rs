@@ -10,6 +10,9 @@ use tokio::net::TcpStream;
 
 use super::wire::Wire;
 
+/// What a deployment's own path begins with at Azure.
+const DEPLOYMENTS: &str = "/openai/deployments/";
+
 /// A recorded request.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -46,11 +49,19 @@ impl Request {
         self.path.split('?').next().unwrap_or_default()
     }
 
-    /// The model that the body names; on Bedrock's wire, the path.
+    /// The model that the body names; on the wires of Bedrock and Gemini, the path, as on Azure's classic paths.
     pub fn model(&self) -> Option<String> {
         match self.wire {
+            Wire::OpenAi if self.path.starts_with(DEPLOYMENTS) => {
+                let (deployment, _) = self.bare_path().strip_prefix(DEPLOYMENTS)?.split_once('/')?;
+                Some(percent_decode_str(deployment).decode_utf8_lossy().into_owned())
+            }
             Wire::OpenAi | Wire::Anthropic => {
                 self.json().get("model").and_then(Value::as_str).map(str::to_owned)
+            }
+            Wire::Gemini => {
+                let (model, _) = self.bare_path().strip_prefix("/v1beta/models/")?.rsplit_once(':')?;
+                Some(percent_decode_str(model).decode_utf8_lossy().into_owned())
             }
             Wire::Bedrock => {
                 let (model, _) = self.bare_path().strip_prefix("/model/")?.rsplit_once('/')?;
@@ -59,11 +70,22 @@ impl Request {
         }
     }
 
+    /// The path without what stands before the operation: `/v1`; on Azure `/openai/v1`, or a deployment's own path.
+    pub(super) fn operation(&self) -> &str {
+        let path = self.bare_path();
+        if let Some(rest) = path.strip_prefix(DEPLOYMENTS) {
+            return rest.find('/').map_or("", |slash| &rest[slash..]);
+        }
+        let path = path.strip_prefix("/openai").unwrap_or(path);
+        path.strip_prefix("/v1").unwrap_or(path)
+    }
+
     /// Whether a stream is asked for.
     pub fn wants_stream(&self) -> bool {
         match self.wire {
             Wire::OpenAi | Wire::Anthropic => self.json()["stream"] == true,
             Wire::Bedrock => self.bare_path().ends_with("/converse-stream"),
+            Wire::Gemini => self.bare_path().ends_with(":streamGenerateContent"),
         }
     }
 

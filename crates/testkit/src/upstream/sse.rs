@@ -99,6 +99,13 @@ impl Sse {
         self.raw(format!(": {text}{newline}{newline}"))
     }
 
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Adds bytes as they are.
     #[must_use]
     pub fn raw(mut self, bytes: impl Into<Bytes>) -> Self {

@@ -5,21 +5,23 @@ use serde_json::{Value, json};
 /// A vendor's wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wire {
-    /// OpenAI Chat Completions and embeddings.
+    /// OpenAI Chat Completions, Responses and embeddings.
     #[default]
     OpenAi,
     /// Anthropic Messages.
     Anthropic,
     /// Amazon Bedrock's Converse and `ConverseStream`.
     Bedrock,
+    /// Gemini's `generateContent` and `streamGenerateContent`.
+    Gemini,
 }
 
 /// The request id of OpenAI's and Anthropic's answers.
 const REQUEST_ID: &str = "req_vendor_1";
 
 impl Wire {
-    /// Every wire there is.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Bedrock];
+    /// The wires whose clients and vendors the tests of translation bring together, each with each.
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Bedrock, Self::Gemini];
 
     /// The name of the provider that speaks it, as the configuration has it.
     pub const fn provider(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Wire {
             Self::OpenAi => "compatible",
             Self::Anthropic => "anthropic",
             Self::Bedrock => "bedrock",
+            Self::Gemini => "gemini",
         }
     }
 
@@ -34,7 +37,7 @@ impl Wire {
     pub(super) const fn base_path(self) -> &'static str {
         match self {
             Self::OpenAi => "/v1",
-            Self::Anthropic | Self::Bedrock => "",
+            Self::Anthropic | Self::Bedrock | Self::Gemini => "",
         }
     }
 
@@ -43,6 +46,8 @@ impl Wire {
         match self {
             Self::OpenAi => ("x-request-id", REQUEST_ID),
             Self::Anthropic => ("request-id", REQUEST_ID),
+            // Google's names none; its answers have an id of their own.
+            Self::Gemini => ("x-goog-request-id", REQUEST_ID),
             Self::Bedrock => ("x-amzn-requestid", "8b1f4c1e-2f3a-4d55-9c51-5e0a64d0b7aa"),
         }
     }
@@ -67,6 +72,16 @@ impl Wire {
                 529 => "overloaded_error",
                 _ => "api_error",
             },
+            Self::Gemini => match code {
+                401 => "UNAUTHENTICATED",
+                403 => "PERMISSION_DENIED",
+                404 => "NOT_FOUND",
+                429 => "RESOURCE_EXHAUSTED",
+                400..=499 => "INVALID_ARGUMENT",
+                503 => "UNAVAILABLE",
+                504 => "DEADLINE_EXCEEDED",
+                _ => "INTERNAL",
+            },
             Self::Bedrock => match code {
                 401 => "UnrecognizedClientException",
                 403 => "AccessDeniedException",
@@ -75,7 +90,8 @@ impl Wire {
                 424 => "ModelErrorException",
                 429 => "ThrottlingException",
                 400..=499 => "ValidationException",
-                503 => "ServiceUnavailableException",
+                // 529 is not a status of AWS: its one name for overload.
+                503 | 529 => "ServiceUnavailableException",
                 _ => "InternalServerException",
             },
         }
@@ -84,7 +100,7 @@ impl Wire {
     /// The header that names an error, where the wire has one.
     pub(super) const fn error_header(self, code: u16) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::OpenAi | Self::Anthropic => None,
+            Self::OpenAi | Self::Anthropic | Self::Gemini => None,
             Self::Bedrock => Some(("x-amzn-errortype", self.error_name(code))),
         }
     }
@@ -108,6 +124,7 @@ impl Wire {
                 "request_id": REQUEST_ID,
             }),
             Self::Bedrock => json!({ "message": message }),
+            Self::Gemini => json!({ "error": { "code": code, "message": message, "status": name } }),
         }
     }
 }

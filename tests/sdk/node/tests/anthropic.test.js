@@ -142,12 +142,11 @@ for (const wire of WIRES) {
     ["401", Anthropic.InternalServerError, 500, "api_error"],
     ["403", Anthropic.InternalServerError, 500, "api_error"],
     ["404", Anthropic.NotFoundError, 404, "not_found_error"],
-    // What the caller can mend keeps its status where both speak one wire.
-    ["413", Anthropic.APIError, ...(wire === "anthropic" ? [413, "request_too_large"] : [400, "invalid_request_error"])],
+    ["413", Anthropic.APIError, 413, "request_too_large"],
     ["429", Anthropic.RateLimitError, 429, "rate_limit_error"],
     ["500", Anthropic.InternalServerError, 500, "api_error"],
-    ["503", Anthropic.InternalServerError, 500, "api_error"],
-    ["529", Anthropic.InternalServerError, 500, "api_error"],
+    ["503", Anthropic.InternalServerError, 529, "overloaded_error"],
+    ["529", Anthropic.InternalServerError, 529, "overloaded_error"],
   ];
   for (const [kind, expected, status, word] of byStatus) {
     test(`error ${kind} of the vendor: ${wire}`, async () => {

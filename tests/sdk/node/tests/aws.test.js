@@ -171,8 +171,8 @@ for (const wire of WIRES) {
     ["413", runtime.ValidationException, wire === "bedrock" ? 413 : 400],
     ["429", runtime.ThrottlingException, 429],
     ["500", runtime.InternalServerException, 500],
-    ["503", runtime.InternalServerException, 500],
-    ["529", runtime.InternalServerException, 500],
+    ["503", runtime.ServiceUnavailableException, 503],
+    ["529", runtime.ServiceUnavailableException, 503],
   ];
   for (const [kind, expected, status] of byKind) {
     test(`error ${kind} of the vendor: ${wire}`, async () => {

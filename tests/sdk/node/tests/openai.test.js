@@ -147,13 +147,13 @@ for (const wire of WIRES) {
     ["401", OpenAI.InternalServerError, 502],
     ["403", OpenAI.InternalServerError, 502],
     ["404", OpenAI.NotFoundError, 404],
+    ["413", OpenAI.APIError, 413],
     // What the caller can mend keeps its status where both speak one wire.
-    ["413", OpenAI.APIError, wire === "openai" ? 413 : 400],
     ["422", OpenAI.APIError, wire === "openai" ? 422 : 400],
     ["429", OpenAI.RateLimitError, 429],
     ["500", OpenAI.InternalServerError, 502],
-    ["503", OpenAI.InternalServerError, 502],
-    ["529", OpenAI.InternalServerError, 502],
+    ["503", OpenAI.InternalServerError, 503],
+    ["529", OpenAI.InternalServerError, 503],
   ];
   for (const [kind, expected, status] of byStatus) {
     test(`error ${kind} of the vendor: ${wire}`, async () => {

@@ -195,6 +195,7 @@ mod tests {
             created: 0,
             include_usage: false,
             elapsed_ms: 0,
+            echo: None,
         };
         let mut encoder = Dialect::AnthropicMessages.stream_encoder(context);
         let (mut read, mut out) = (Vec::new(), BytesMut::new());

@@ -11,6 +11,7 @@ use crate::chat::{FileSource, Media, Part, ToolCall, ToolInput, ToolResult};
 use crate::dialect::Dialect;
 use crate::json::{At, Fault, Fields, compact, elements, string};
 use crate::media::checked_base64;
+use crate::places::Place;
 
 /// Whose blocks they are, and by which version's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,33 @@ pub(super) fn texts(raw: &RawValue, at: &At<'_>) -> Result<Vec<Part>, Fault> {
         None => Ok(parts),
         Some(_) => Err(Fault::invalid(at, format!("`{at}` may hold text blocks only"))),
     }
+}
+
+/// Where each part stood that was read from `raw`.
+pub(super) fn places(parts: &[Part], at: &At<'_>, raw: &RawValue) -> Vec<Place> {
+    if !raw.get().starts_with('[') {
+        return parts.iter().map(|_| Place::new(at, "")).collect();
+    }
+    listed(parts, at)
+}
+
+/// Where each part stood in an array of blocks. A result that is a string holds one text, of which nothing is lost.
+fn listed(parts: &[Part], at: &At<'_>) -> Vec<Place> {
+    let mut blocks = 0;
+    let place = |part: &Part| {
+        if matches!(part, Part::CacheMark(_)) {
+            return Place::new(&at.index(blocks - 1).field("cache_control"), "");
+        }
+        blocks += 1;
+        let at = at.index(blocks - 1);
+        match part {
+            Part::ToolResult(result) => {
+                Place::new(&at, "").holding(listed(&result.content, &at.field("content")))
+            }
+            _ => Place::new(&at, ""),
+        }
+    };
+    parts.iter().map(place).collect()
 }
 
 fn block(raw: &RawValue, at: &At<'_>, side: Side, out: &mut Vec<Part>) -> Result<(), Fault> {

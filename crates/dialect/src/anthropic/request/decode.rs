@@ -6,7 +6,7 @@
 use serde_json::value::RawValue;
 use steelyard_core::ApiError;
 
-use crate::anthropic::request::{blocks, messages, tools};
+use crate::anthropic::request::{blocks, headers, messages, tools};
 use crate::anthropic::{STRICT_VERSION, facts};
 use crate::chat::{
     CacheTtl, ChatRequest, Extra, Json, Message, Part, ResponseFormat, Role, Thinking, ThinkingMode,
@@ -14,6 +14,7 @@ use crate::chat::{
 use crate::dialect::Dialect;
 use crate::json::{At, Fault, Fields, Object, utf8};
 use crate::peek::Outside;
+use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
     Ok(read(utf8(body)?, outside, false)?)
@@ -23,6 +24,16 @@ pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, 
 pub(crate) fn decode_to_count(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
     Ok(read(utf8(body)?, outside, true)?)
 }
+
+/// What the wire calls otherwise than the canonical model.
+const WORDS: &[Word] = &[
+    ("max_output_tokens", "max_tokens"),
+    ("stop", "stop_sequences"),
+    ("user", "metadata.user_id"),
+    ("reasoning_effort", "output_config.effort"),
+    ("response_format", "output_config.format"),
+    ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
+];
 
 fn read(text: &str, outside: &Outside<'_>, count_only: bool) -> Result<ChatRequest, Fault> {
     let mut fields = Fields::of_text(text, &At::Root)?;
@@ -37,13 +48,16 @@ fn read(text: &str, outside: &Outside<'_>, count_only: bool) -> Result<ChatReque
     if cap.is_none() && !count_only {
         return Err(Fault::missing(&At::Root.field("max_tokens")));
     }
-    let mut conversation = system(&mut fields)?;
-    conversation.append(&mut messages::decode(fields.need("messages")?, strict)?);
-    mark_last(&mut fields, &mut conversation)?;
-    let tools = tools::decode(&mut fields)?;
+    let mut places = Places::new(WORDS);
+    let mut conversation = system(&mut fields, &mut places)?;
+    messages::decode(fields.need("messages")?, strict, &mut conversation, &mut places)?;
+    mark_last(&mut fields, &mut conversation, &mut places)?;
+    let tools = tools::decode(&mut fields, &mut places)?;
     let (tool_choice, parallel_tool_calls) = tools::choice(&mut fields, &tools)?;
-    let output = output(&mut fields)?;
+    let output = output(&mut fields, &mut places)?;
     let (user, metadata) = metadata(&mut fields)?;
+    // What is the default of every wire cannot be lost.
+    fields.take_if("speed", |raw| (raw.get() == "\"standard\"").then_some(()));
     let mut request = ChatRequest {
         model,
         messages: conversation,
@@ -64,11 +78,15 @@ fn read(text: &str, outside: &Outside<'_>, count_only: bool) -> Result<ChatReque
         stream: fields.flag("stream")?.unwrap_or(false) || outside.stream,
         include_usage: true,
         origin: Some(Dialect::AnthropicMessages),
+        places,
         ..ChatRequest::default()
     };
     request.extra = fields.rest();
     if let Some(rest) = as_object(&output.rest) {
         request.extra.insert("output_config".into(), rest);
+    }
+    if let Some(headers) = outside.headers {
+        headers::decode(headers, &mut request);
     }
     Ok(request)
 }
@@ -98,22 +116,31 @@ fn refuse_sampling(fields: &mut Fields<'_, '_>) -> Result<(), Fault> {
 }
 
 /// The system prompt, as one message.
-fn system(fields: &mut Fields<'_, '_>) -> Result<Vec<Message>, Fault> {
+fn system(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Message>, Fault> {
     let Some(raw) = fields.take("system") else { return Ok(Vec::new()) };
     let at = At::Root.field("system");
     let content = blocks::texts(raw, &at)?;
-    let message = Message { role: Role::System, content, ..Message::default() };
-    Ok(if message.content.is_empty() { Vec::new() } else { vec![message] })
+    if content.is_empty() {
+        return Ok(Vec::new());
+    }
+    places.message(&at, blocks::places(&content, &at, raw));
+    Ok(vec![Message { role: Role::System, content, ..Message::default() }])
 }
 
 /// A mark at the top level stands for one on the last block.
-fn mark_last(fields: &mut Fields<'_, '_>, conversation: &mut [Message]) -> Result<(), Fault> {
+fn mark_last(
+    fields: &mut Fields<'_, '_>,
+    conversation: &mut [Message],
+    places: &mut Places,
+) -> Result<(), Fault> {
     let Some(raw) = fields.take("cache_control") else { return Ok(()) };
-    let ttl = cache_ttl(raw, &At::Root.field("cache_control"))?;
+    let at = At::Root.field("cache_control");
+    let ttl = cache_ttl(raw, &at)?;
     if let Some(last) = conversation.last_mut()
         && !matches!(last.content.last(), None | Some(Part::CacheMark(_)))
     {
         last.content.push(Part::CacheMark(ttl));
+        places.part(Place::new(&at, ""));
     }
     Ok(())
 }
@@ -167,9 +194,12 @@ struct Output {
     rest: Extra,
 }
 
-fn output(fields: &mut Fields<'_, '_>) -> Result<Output, Fault> {
+fn output(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Output, Fault> {
     let older = fields.take("output_format").map(|raw| format(raw, &At::Root.field("output_format")));
     let older = older.transpose()?;
+    if older.is_some() {
+        places.word("response_format", "output_format");
+    }
     let Some(raw) = fields.take("output_config") else {
         return Ok(Output { format: older, ..Output::default() });
     };

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::anthropic::quirks::Quirks;
-use crate::anthropic::request::encode::{Losses, is_own};
+use crate::anthropic::request::encode::is_own;
 use crate::anthropic::request::parts::cache_control;
 use crate::anthropic::request::turns::{Conversation, called};
 use crate::chat::{ChatRequest, Json, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
-use crate::error::Loss;
 use crate::json::{At, Fields, Object};
+use crate::loss::{Loss, Losses};
 
 /// What the vendor is told of tools.
 pub(super) struct Offer<'a> {
@@ -80,17 +80,11 @@ pub(super) fn offer<'a>(
 }
 
 fn is_expressible(request: &ChatRequest, tool: &Tool, index: usize, losses: &mut Losses) -> bool {
-    let forced = matches!(&request.tool_choice, Some(ToolChoice::Tool(name)) if *name == tool.name);
     match &tool.kind {
         ToolKind::Foreign { dialect: Dialect::AnthropicMessages, .. } => return true,
         ToolKind::Function { .. } => {}
         ToolKind::Foreign { .. } => {
-            let field = format!("tools[{index}]");
-            losses.push(if forced {
-                Loss::refused(field, "it must be called, and another vendor defines it")
-            } else {
-                Loss::dropped(field, "another vendor defines it")
-            });
+            losses.push(Loss::vendors_tool(request, index, Dialect::AnthropicMessages));
             return false;
         }
         ToolKind::Custom { .. } => {
@@ -102,9 +96,7 @@ fn is_expressible(request: &ChatRequest, tool: &Tool, index: usize, losses: &mut
         }
     }
     if !is_own(request) {
-        for name in tool.extra.keys() {
-            losses.push(Loss::dropped(format!("tools[{index}].{name}"), "another wire's own field"));
-        }
+        losses.extend(Loss::foreign_tool(index, tool));
     }
     true
 }

@@ -1,44 +1,27 @@
 //! The canonical model into a request for a vendor that speaks Messages, by the rules of version `2023-06-01`.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 
 use crate::anthropic::Carrier;
 use crate::anthropic::quirks::Quirks;
 use crate::anthropic::request::definitions::{self, Offer};
+use crate::anthropic::request::headers;
 use crate::anthropic::request::parts::{self, Block};
 use crate::anthropic::request::thinking::{self, Tuning};
 use crate::anthropic::request::turns::{self, Conversation, Turn};
 use crate::chat::{ChatRequest, Json, ResponseFormat, ThinkingMode};
 use crate::dialect::{Dialect, Target};
-use crate::error::Loss;
 use crate::json::Object;
-
-/// Names what is lost. What many messages may lose is named once.
-#[derive(Debug, Default)]
-pub(super) struct Losses {
-    found: Vec<Loss>,
-    named: BTreeSet<String>,
-}
-
-impl Losses {
-    pub(super) fn push(&mut self, loss: Loss) {
-        self.found.push(loss);
-    }
-
-    pub(super) fn once(&mut self, loss: Loss) {
-        if self.named.insert(loss.field.clone()) {
-            self.found.push(loss);
-        }
-    }
-}
+use crate::loss::{Loss, Losses, options};
 
 /// The version that a body says where Bedrock carries it.
 const BEDROCK_VERSION: &str = "bedrock-2023-05-31";
 
 /// The member of a body in which clients of Bedrock ask for betas.
 const BETAS: &str = "anthropic_beta";
+
+/// What clients of Bedrock write of Claude's among the model's own fields, and what goes over as it is.
+const MANAGEMENT: &str = "context_management";
 
 /// Whether the request speaks this wire's own words in its `extra` members and its file ids.
 pub(super) fn is_own(request: &ChatRequest) -> bool {
@@ -52,7 +35,10 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>, carrier: Carrie
     let mut conversation = turns::gather(request, target, &mut losses);
     let answers = request.origin == Some(Dialect::OpenAiChat);
     if answers || (!quirks.prefill && !is_own(request)) {
-        conversation.give_the_user_the_last_word(&mut losses);
+        conversation.give_the_user_the_last_word(&request.messages, &mut losses);
+    }
+    if !is_own(request) {
+        conversation.trim(&request.messages, &mut losses);
     }
     let format = answer_format(request, quirks, &mut conversation, &mut losses);
     let offer = definitions::offer(request, quirks, &conversation, &mut losses);
@@ -65,7 +51,7 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>, carrier: Carrie
         }
         write(body, request, carrier, &conversation, &offer, &tuning, format);
     });
-    (Bytes::from(out), losses.found)
+    (Bytes::from(out), losses.into_vec())
 }
 
 fn write(
@@ -100,9 +86,9 @@ fn write(
             }
         });
     }
-    body.opt("temperature", tuning.temperature.as_ref());
-    body.opt("top_p", tuning.top_p.as_ref());
-    body.opt("top_k", tuning.top_k.as_ref());
+    body.opt("temperature", tuning.sampling.temperature.as_ref());
+    body.opt("top_p", tuning.sampling.top_p.as_ref());
+    body.opt("top_k", tuning.sampling.top_k.as_ref());
     let stops: Vec<&String> = request.stop.iter().filter(|stop| !stop.trim().is_empty()).collect();
     if !stops.is_empty() {
         body.field("stop_sequences", &stops);
@@ -128,21 +114,25 @@ fn write(
         if carrier == Carrier::Bedrock {
             body.opt(BETAS, request.extra.get(BETAS));
         }
+    } else {
+        if carrier == Carrier::Bedrock {
+            body.opt(BETAS, headers::converses(request, BETAS).as_ref());
+        }
+        body.opt(MANAGEMENT, headers::converses(request, MANAGEMENT).as_ref());
     }
 }
 
 /// Members of `extra` that are not written as they are.
 fn is_apart(name: &str) -> bool {
-    matches!(name, "output_config" | BETAS)
+    matches!(name, "output_config" | BETAS) || headers::is_header(name)
 }
 
-/// The betas that a body asks for, as the value of the API's header. None if there are none, or they are no names.
+/// The betas that a call asks for, as the value of the API's header. None if there are none, or they are no names.
 pub(crate) fn betas(request: &ChatRequest) -> Option<String> {
-    list(request.extra.get(BETAS).filter(|_| is_own(request))?)
-}
-
-fn list(betas: &Json) -> Option<String> {
-    let names: Vec<String> = serde_json::from_str(betas.get()).ok()?;
+    let own = Some(&request.extra).filter(|_| is_own(request));
+    let asked = own.map_or_else(|| headers::converses(request, BETAS), |own| own.get(BETAS).cloned());
+    let mut names = asked.as_ref().and_then(headers::list).unwrap_or_default();
+    names.extend(own.map(headers::betas).unwrap_or_default());
     Some(names.join(",")).filter(|names| !names.is_empty())
 }
 
@@ -242,13 +232,23 @@ fn parameters(request: &ChatRequest, losses: &mut Losses) {
         "stop",
         "the vendor takes no stop text of white space",
     );
-    for name in request.stream_extra.keys() {
+    for name in options(&request.stream_extra) {
         drop(true, &format!("stream_options.{name}"), "the wire has no such field");
     }
-    let betas = request.extra.get(BETAS).filter(|betas| own && list(betas).is_none());
+    let betas = request.extra.get(BETAS).filter(|betas| own && headers::list(betas).is_none());
     drop(betas.is_some(), BETAS, "betas are a list of names");
+    for name in request.extra.keys().filter(|name| own && headers::is_bedrocks(name)) {
+        drop(true, name, "another wire's own field");
+    }
     if !own {
-        request.extra.keys().for_each(|name| losses.push(Loss::foreign(name)));
+        let carried = |name: &str| match name.strip_prefix(headers::OWN_FIELDS) {
+            Some(".anthropic_beta") => {
+                headers::converses(request, BETAS).as_ref().and_then(headers::list).is_some()
+            }
+            Some(".context_management") => true,
+            _ => false,
+        };
+        losses.extend(Loss::foreign(&request.extra).into_iter().filter(|loss| !carried(&loss.field)));
     }
     let mut refuse = |asked: bool, field: &str, why: &'static str| {
         if asked {

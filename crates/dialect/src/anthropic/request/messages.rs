@@ -9,20 +9,26 @@ use crate::anthropic::request::blocks::{self, Side};
 use crate::anthropic::request::order::Order;
 use crate::chat::{Extra, Message, Part, Role};
 use crate::json::{At, Fault, Fields, elements, string};
+use crate::places::{Place, Places};
 
-pub(super) fn decode(raw: &RawValue, strict: bool) -> Result<Vec<Message>, Fault> {
+/// Adds the messages to the conversation.
+pub(super) fn decode(
+    raw: &RawValue,
+    strict: bool,
+    messages: &mut Vec<Message>,
+    places: &mut Places,
+) -> Result<(), Fault> {
     let at = At::Root.field("messages");
     let raws = elements(raw, &at)?;
     if raws.is_empty() {
         return Err(Fault::invalid(&at, "`messages` is empty: at least one message is required"));
     }
     let mut order = Order::default();
-    let mut messages = Vec::with_capacity(raws.len());
+    messages.reserve(raws.len());
     for (index, raw) in raws.into_iter().enumerate() {
-        message(raw, &at.index(index), strict, &mut order, &mut messages)?;
+        message(raw, &at.index(index), strict, &mut order, messages, places)?;
     }
-    order.end()?;
-    Ok(messages)
+    order.end()
 }
 
 fn message(
@@ -31,21 +37,26 @@ fn message(
     strict: bool,
     order: &mut Order,
     out: &mut Vec<Message>,
+    places: &mut Places,
 ) -> Result<(), Fault> {
     let mut fields = Fields::of(raw, at)?;
     let place = at.field("content");
     match fields.need_text("role")?.as_str() {
         "system" => {
-            let content = blocks::texts(fields.need("content")?, &place)?;
+            let raw = fields.need("content")?;
+            let content = blocks::texts(raw, &place)?;
+            places.message(at, blocks::places(&content, &place, raw));
             out.push(Message { role: Role::System, name: None, content, extra: fields.rest() });
         }
         "user" => {
-            let content = content(&mut fields, &place, Side::User { strict })?;
+            let (content, raw) = content(&mut fields, &place, Side::User { strict })?;
             order.user(&content, at)?;
-            user(content, fields.rest(), out);
+            let said = blocks::places(&content, &place, raw);
+            user(content.into_iter().zip(said), fields.rest(), at, out, places);
         }
         "assistant" => {
-            let content = content(&mut fields, &place, Side::Assistant { strict })?;
+            let (content, raw) = content(&mut fields, &place, Side::Assistant { strict })?;
+            places.message(at, blocks::places(&content, &place, raw));
             order.assistant(&content, at)?;
             out.push(Message { role: Role::Assistant, name: None, content, extra: fields.rest() });
         }
@@ -58,35 +69,52 @@ fn message(
     Ok(())
 }
 
-fn content(fields: &mut Fields<'_, '_>, at: &At<'_>, side: Side) -> Result<Vec<Part>, Fault> {
+fn content<'a>(
+    fields: &mut Fields<'a, '_>,
+    at: &At<'_>,
+    side: Side,
+) -> Result<(Vec<Part>, &'a RawValue), Fault> {
     let raw = fields.need("content")?;
     if let Some(text) = string(raw) {
-        return Ok(if text.is_empty() { Vec::new() } else { vec![Part::text(text)] });
+        let parts = if text.is_empty() { Vec::new() } else { vec![Part::text(text)] };
+        return Ok((parts, raw));
     }
     if !raw.get().starts_with('[') {
         return Err(Fault::mistyped(at, "a string or an array of blocks", raw));
     }
-    blocks::decode(raw, at, side)
+    Ok((blocks::decode(raw, at, side)?, raw))
 }
 
 /// Splits the results from the rest. A mark stays with the part before it.
-fn user(content: Vec<Part>, extra: Extra, out: &mut Vec<Message>) {
-    let mut results = Vec::new();
-    let mut rest = Vec::new();
+fn user(
+    content: impl Iterator<Item = (Part, Place)>,
+    extra: Extra,
+    at: &At<'_>,
+    out: &mut Vec<Message>,
+    places: &mut Places,
+) {
+    let (mut results, mut rest) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     let mut after_result = false;
-    for part in content {
+    for (part, place) in content {
         if !matches!(part, Part::CacheMark(_)) {
             after_result = blocks::is_result(&part);
         }
-        if after_result { results.push(part) } else { rest.push(part) }
+        let (parts, stood) = if after_result { &mut results } else { &mut rest };
+        parts.push(part);
+        stood.push(place);
     }
-    let answered = !results.is_empty();
+    let mut push = |role, (content, stood): (Vec<Part>, Vec<Place>)| {
+        places.message(at, stood);
+        out.push(Message { role, name: None, content, extra: Extra::new() });
+    };
+    let answered = !results.0.is_empty();
     if answered {
-        out.push(Message { role: Role::Tool, name: None, content: results, extra: Extra::new() });
+        push(Role::Tool, results);
     }
-    if !rest.is_empty() || !answered {
-        out.push(Message { role: Role::User, name: None, content: rest, extra });
-    } else if let Some(last) = out.last_mut() {
+    if !rest.0.is_empty() || !answered {
+        push(Role::User, rest);
+    }
+    if let Some(last) = out.last_mut() {
         last.extra = extra;
     }
 }

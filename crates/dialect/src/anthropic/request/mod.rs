@@ -6,6 +6,7 @@ pub(crate) mod blocks;
 pub(crate) mod decode;
 mod definitions;
 pub(crate) mod encode;
+pub(crate) mod headers;
 mod messages;
 mod order;
 pub(crate) mod parts;

@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 
 use crate::anthropic::citation;
 use crate::anthropic::request::blocks::is_result;
-use crate::anthropic::request::encode::Losses;
 use crate::anthropic::request::turns::Ids;
 use crate::chat::{CacheTtl, FileSource, Media, Part, ToolCall, ToolInput, ToolResult};
 use crate::dialect::Dialect;
-use crate::error::Loss;
+use crate::framing;
 use crate::json::Object;
+use crate::loss::{Loss, Losses, strangers};
 use crate::media::BASE64;
 
 /// The member that is a mark.
@@ -67,12 +67,21 @@ impl Block<'_> {
         }
     }
 
+    pub(super) fn text_mut(&mut self) -> Option<&mut String> {
+        let Piece::Part(part) = &mut self.piece else { return None };
+        match part {
+            Cow::Borrowed(Part::Text { .. }) | Cow::Owned(Part::Text { .. }) => match part.to_mut() {
+                Part::Text { text, .. } => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Marks an instruction as one amid the user's words.
     pub(super) fn fold(&mut self) {
-        if let Piece::Part(part) = &mut self.piece
-            && let Part::Text { text, .. } = part.to_mut()
-        {
-            *text = format!("<system>\n{text}\n</system>");
+        if let Some(text) = self.text_mut() {
+            *text = framing::instruction(text);
         }
     }
 
@@ -109,9 +118,9 @@ pub(super) fn prepare<'a>(
         Part::Text { citations, extra, .. } => {
             if !citations.iter().all(citation::is_replayable) {
                 let why = "the vendor takes back its own web citations only";
-                context.losses.once(Loss::dropped("messages[].content[].citations", why));
+                context.losses.push(Loss::dropped(format!("{}.citations", field()), why));
             }
-            return Some(text(part, extra.keys(), context));
+            return Some(text(part, strangers(extra), field, context));
         }
         Part::Image { source, detail } => match image(source, detail.as_deref(), field, context) {
             None => return as_it_is,
@@ -134,7 +143,7 @@ pub(super) fn prepare<'a>(
         Part::Json(json) => return Some(Piece::Part(Cow::Owned(Part::text(json.get())))),
         Part::ToolCall(call) => return Some(prepare_call(call, field, context)),
         Part::ToolResult(result) => return Some(prepare_result(result, field, context)),
-        Part::Foreign { .. } => Loss::refused(field(), "only another vendor's wire has this block"),
+        Part::Foreign { kind, .. } => Loss::foreign_part(field(), kind),
         Part::Audio { .. } | Part::AudioRef { .. } => Loss::refused(field(), "the vendor takes no sound"),
         Part::CacheMark(_) => return None,
     };
@@ -151,7 +160,7 @@ fn image(
 ) -> Option<Loss> {
     if detail.is_some_and(|detail| detail != "auto") {
         let why = "the wire has no detail of an image";
-        context.losses.once(Loss::dropped("messages[].content[].detail", why));
+        context.losses.push(Loss::dropped(format!("{}.detail", field()), why));
     }
     match source {
         Media::Url(_) => None,
@@ -166,13 +175,18 @@ fn image(
     }
 }
 
-fn text<'a>(part: &'a Part, extra: impl Iterator<Item = &'a String>, context: &mut Context<'_>) -> Piece<'a> {
+fn text<'a>(
+    part: &'a Part,
+    extra: impl Iterator<Item = &'a String>,
+    field: &dyn Fn() -> String,
+    context: &mut Context<'_>,
+) -> Piece<'a> {
     if context.own {
         return Piece::Part(Cow::Borrowed(part));
     }
     for name in extra.filter(|name| *name != CACHE_CONTROL) {
-        let field = format!("messages[].content[].{name}");
-        context.losses.once(Loss::dropped(field, "another wire's own field"));
+        let field = format!("{}.{name}", field());
+        context.losses.push(Loss::dropped(field, "another wire's own field"));
     }
     let mut part = part.clone();
     if let Part::Text { extra, .. } = &mut part {
@@ -222,14 +236,18 @@ fn prepare_result<'a>(
     context: &mut Context<'_>,
 ) -> Piece<'a> {
     let mut content: Vec<Block<'a>> = Vec::with_capacity(result.content.len());
-    for part in &result.content {
+    for (number, part) in result.content.iter().enumerate() {
+        let field = || format!("{}.content[{number}]", field());
         if let Part::CacheMark(ttl) = part {
             if let Some(block) = content.last_mut() {
                 block.cache = Some(*ttl);
+            } else {
+                let why = "nothing that could be cached stands before it";
+                context.losses.push(Loss::dropped(field(), why));
             }
             continue;
         }
-        let piece = prepare(part, field, context);
+        let piece = prepare(part, &field, context);
         content.extend(piece.map(|piece| Block { piece, cache: None }));
     }
     Piece::Result { result, content }

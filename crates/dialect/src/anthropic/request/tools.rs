@@ -8,8 +8,9 @@ use crate::anthropic::request::decode::cache_ttl;
 use crate::chat::{Extra, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
 use crate::json::{At, Fault, Fields, elements};
+use crate::places::{Place, Places};
 
-pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Result<Vec<Tool>, Fault> {
+pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Tool>, Fault> {
     let Some(raw) = fields.take("tools") else { return Ok(Vec::new()) };
     let at = At::Root.field("tools");
     let raws = elements(raw, &at)?;
@@ -19,12 +20,17 @@ pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Result<Vec<Tool>, Fault> {
         let place = at.index(index);
         let tool = tool(raw, &place)?;
         let custom = matches!(tool.kind, ToolKind::Function { .. });
+        let marked = tool.cache.is_some();
         if custom && !names.insert(tool.name.clone()) {
             let at = place.field("name");
             return Err(Fault::invalid(
                 &at,
                 format!("`{at}` repeats `{}`: tool names must be unique", tool.name),
             ));
+        }
+        places.tool(Place::new(&place, ""));
+        if marked {
+            places.tool_mark(&place.field("cache_control"));
         }
         tools.push(tool);
     }

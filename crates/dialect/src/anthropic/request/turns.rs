@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::anthropic::request::decode::cache_ttl;
-use crate::anthropic::request::encode::{Losses, is_own};
+use crate::anthropic::request::encode::is_own;
 use crate::anthropic::request::parts::{self, Block, Piece};
 use crate::chat::{CacheTtl, ChatRequest, Extra, Message, Part, Role};
 use crate::dialect::Target;
-use crate::error::Loss;
+use crate::framing::{self, is_instruction};
 use crate::json::At;
+use crate::loss::{Loss, Losses, strangers};
 
 /// A conversation as the wire has it.
 pub(super) struct Conversation<'a> {
@@ -27,11 +28,22 @@ pub(super) struct Turn<'a> {
 
 impl Conversation<'_> {
     /// On other wires the model answers to its own last words; here it would continue them, or refuse to.
-    pub(super) fn give_the_user_the_last_word(&mut self, losses: &mut Losses) {
+    pub(super) fn give_the_user_the_last_word(&mut self, messages: &[Message], losses: &mut Losses) {
         if self.turns.last().is_some_and(|turn| turn.assistant) {
-            let blocks = vec![Block::text("Go on.".to_owned())];
+            let blocks = vec![Block::text(framing::LAST.to_owned())];
             self.turns.push(Turn { blocks, ..Turn::default() });
-            losses.push(Loss::emulated("messages", "the model lets the user have the last word"));
+            losses.push(framing::had_last_word(messages));
+        }
+    }
+
+    /// The vendor refuses white space at the end of the words that the model goes on from.
+    pub(super) fn trim(&mut self, messages: &[Message], losses: &mut Losses) {
+        let Some(last) = self.turns.last_mut().filter(|turn| turn.assistant) else { return };
+        if let Some(text) = last.blocks.last_mut().and_then(Block::text_mut)
+            && let Some((kept, loss)) = framing::trimmed(text, messages)
+        {
+            *text = kept;
+            losses.push(loss);
         }
     }
 
@@ -94,29 +106,26 @@ pub(super) fn gather<'a>(
     losses: &mut Losses,
 ) -> Conversation<'a> {
     let mut context = parts::Context { own: is_own(request), compatible: target.compatible, losses };
-    let is_standing = |message: &Message| matches!(message.role, Role::System | Role::Developer);
-    let head = request.messages.iter().take_while(|message| is_standing(message)).count();
+    let head = request.messages.iter().take_while(|message| is_instruction(message)).count();
     // The wire wants somebody to speak: alone, the last of the standing instructions does.
     let lonely = head == request.messages.len() && head > 0;
     let head = if lonely { head - 1 } else { head };
     let mut system = Vec::new();
     for (index, message) in request.messages[..head].iter().enumerate() {
-        about(message, &mut context);
-        blocks(message, index, &mut context, &mut system);
+        about(message, index, &mut context);
+        blocks(message, index, &mut context, &mut system, |_| false);
     }
     let mut turns: Vec<Turn<'a>> = Vec::new();
     for (index, message) in request.messages.iter().enumerate().skip(head) {
-        about(message, &mut context);
+        about(message, index, &mut context);
         let assistant = message.role == Role::Assistant;
         let mut said = Vec::new();
-        blocks(message, index, &mut context, &mut said);
-        if is_standing(message) {
-            let why = if lonely {
-                "the last of the instructions became the user's words"
-            } else {
-                "an instruction amid the conversation became a part of the user's turn"
-            };
-            context.losses.push(Loss::emulated(format!("messages[{index}]"), why));
+        blocks(message, index, &mut context, &mut said, |ttl| {
+            let spoken = turns.iter_mut().rev().flat_map(|turn| turn.blocks.iter_mut().rev());
+            mark(spoken.chain(system.iter_mut().rev()), ttl)
+        });
+        if is_instruction(message) {
+            context.losses.push(framing::amid(index, lonely));
             if !lonely {
                 said.iter_mut().for_each(Block::fold);
             }
@@ -137,44 +146,57 @@ pub(super) fn gather<'a>(
     for turn in turns.iter_mut().filter(|turn| !turn.assistant) {
         turn.blocks.sort_by_key(|block| !block.is_result());
     }
-    if turns.is_empty() && !request.messages.is_empty() {
+    if turns.is_empty() && !request.messages.is_empty() && !context.losses.refuse() {
         context.losses.push(Loss::refused("messages", "no word of them is left: say something"));
     }
     if turns.first().is_some_and(|turn| turn.assistant) {
-        let blocks = vec![Block::text("(The assistant speaks first.)".to_owned())];
+        let blocks = vec![Block::text(framing::FIRST.to_owned())];
         turns.insert(0, Turn { blocks, ..Turn::default() });
-        context.losses.push(Loss::emulated("messages[0]", "the vendor lets the user speak first"));
+        context.losses.push(framing::spoke_first(&request.messages));
     }
     Conversation { system, turns, ids: Ids::of(&request.messages) }
 }
 
 /// What a message loses beside its content.
-fn about(message: &Message, context: &mut parts::Context<'_>) {
+fn about(message: &Message, index: usize, context: &mut parts::Context<'_>) {
     if message.name.is_some() {
-        context.losses.once(Loss::dropped("messages[].name", "the wire has no names of speakers"));
+        let why = "the wire has no names of speakers";
+        context.losses.push(Loss::dropped(format!("messages[{index}].name"), why));
     }
     if !context.own {
-        for name in message.extra.keys() {
-            context.losses.once(Loss::dropped(format!("messages[].{name}"), "another wire's own field"));
+        for name in strangers(&message.extra) {
+            let field = format!("messages[{index}].{name}");
+            context.losses.push(Loss::dropped(field, "another wire's own field"));
         }
     }
 }
 
-/// The blocks of a message. A mark goes to the last block before it that can bear one.
+/// Sets a mark on the first of the blocks that can bear it, the last in the conversation first.
+fn mark<'b, 'a: 'b>(mut blocks: impl Iterator<Item = &'b mut Block<'a>>, ttl: CacheTtl) -> bool {
+    let bearer = blocks.find(|block| block.bears_marks());
+    bearer.is_some_and(|block| {
+        block.cache = Some(ttl);
+        true
+    })
+}
+
+/// The blocks of a message. A mark goes to the last block before it that can bear one; `earlier` sets it on what stands
+/// before the message.
 fn blocks<'a>(
     message: &'a Message,
     index: usize,
     context: &mut parts::Context<'_>,
     out: &mut Vec<Block<'a>>,
+    mut earlier: impl FnMut(CacheTtl) -> bool,
 ) {
     for (number, part) in message.content.iter().enumerate() {
+        let field = || format!("messages[{index}].content[{number}]");
         if let Part::CacheMark(ttl) = part {
-            if let Some(block) = out.iter_mut().rev().find(|block| block.bears_marks()) {
-                block.cache = Some(*ttl);
+            if !mark(out.iter_mut().rev(), *ttl) && !earlier(*ttl) {
+                context.losses.push(Loss::dropped(field(), "nothing that could be cached stands before it"));
             }
             continue;
         }
-        let field = || format!("messages[{index}].content[{number}]");
         let piece = parts::prepare(part, &field, context);
         let cache = if context.own { None } else { borrowed_mark(part) };
         out.extend(piece.map(|piece| Block { piece, cache }));

@@ -6,16 +6,18 @@ use serde_json::value::RawValue;
 
 use crate::anthropic::facts::{generated_bytes, text};
 use crate::anthropic::usage::{self, Figures};
+use crate::chat::FinishReason;
+use crate::error::WireError;
 use crate::facts::StreamFacts;
-use crate::json::string;
+use crate::json::{Mapped, one_value, string, utf8};
 use crate::openai_chat::facts::{fault, text_bytes};
-use crate::sse::Event;
+use crate::sse::relay::{is_object, unreadable};
 
 /// What has been read.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub struct Reading {
     pub(crate) facts: StreamFacts,
-    /// The terminal event was read, though it was not known in time.
+    /// The terminal event was read.
     pub(crate) stopped: bool,
     figures: Figures,
     delta: memmem::Finder<'static>,
@@ -40,6 +42,8 @@ struct Sighting<'a> {
 
 #[derive(Deserialize)]
 struct SightedMessage<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     model: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -70,23 +74,21 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Reads a complete event.
-    pub(super) fn block(&mut self, block: &[u8]) {
-        if let Some(event) = Event::read(block) {
-            self.data(&event.data);
-        }
-    }
-
-    /// Reads what an event carries.
-    pub(crate) fn data(&mut self, data: &[u8]) {
+    /// Reads what an event carries. Errors: it is no JSON, or no object.
+    pub(crate) fn data(&mut self, data: &[u8]) -> Result<(), WireError> {
         let data = data.trim_ascii();
-        if data.is_empty() || self.glance(data) {
-            return;
+        utf8(data).and_then(one_value).map_err(|fault| unreadable(&fault))?;
+        if self.glance(data) {
+            return Ok(());
         }
-        match serde_json::from_slice::<Sighting<'_>>(data) {
-            Ok(seen) => self.event(&seen),
-            Err(_) => self.facts.unreadable_events += 1,
+        if let Ok(Mapped(seen)) = serde_json::from_slice::<Mapped<Sighting<'_>>>(data) {
+            self.event(&seen);
+        } else {
+            is_object(data)?;
+            self.facts.begun = true;
+            self.facts.unreadable_events += 1;
         }
+        Ok(())
     }
 
     /// Reads a plain delta of a block without parsing it. False if the event needs a closer look.
@@ -101,36 +103,41 @@ impl Reading {
         if !delta.starts_with(b"{") || &delta[end.min(delta.len())..] != b"}" {
             return false;
         }
+        self.facts.begun = true;
         self.count(bytes);
         true
     }
 
     fn event(&mut self, seen: &Sighting<'_>) {
         let kind = seen.kind.and_then(string);
-        if let Some(fault) = seen.error.and_then(fault) {
-            self.facts.upstream_error = Some(fault.message);
+        match seen.error.and_then(fault) {
+            Some(fault) => self.facts.upstream_error = Some(fault),
+            None => self.facts.begun |= kind.as_deref() != Some("ping"),
         }
         if let Some(message) = &seen.message {
+            self.facts.id = text(message.id).or_else(|| self.facts.id.take());
             self.facts.model = text(message.model).or_else(|| self.facts.model.take());
-            self.used(message.usage, true);
+            self.used(message.usage);
         }
-        self.used(seen.usage, kind.as_deref() == Some("message_start"));
+        self.used(seen.usage);
         if let Some(block) = seen.content_block {
             self.count(generated_bytes(block));
         }
         if let Some(delta) = &seen.delta {
             let bytes = |raw: Option<&RawValue>| raw.and_then(string).map_or(0, |text| text.len() as u64);
             self.count(bytes(delta.text) + bytes(delta.thinking) + bytes(delta.partial_json));
-            self.facts.finished |= text(delta.stop_reason).is_some();
+            if let Some(word) = text(delta.stop_reason) {
+                self.facts.finished = true;
+                self.facts.finish = vec![FinishReason::from_anthropic(&word, None)];
+            }
         }
         self.stopped |= kind.as_deref() == Some("message_stop");
     }
 
-    fn used(&mut self, raw: Option<&RawValue>, early: bool) {
+    fn used(&mut self, raw: Option<&RawValue>) {
         let Some(raw) = raw else { return };
         if self.figures.take(raw.get()) {
-            self.facts.usage = self.figures.usage();
-            self.facts.usage_is_early = early;
+            self.facts.tell(self.figures.usage());
         }
         let served = usage::served(raw.get());
         self.facts.service_tier = served.tier.or_else(|| self.facts.service_tier.take());

@@ -13,8 +13,9 @@ use crate::chat::{
     CacheTtl, Citation, CitationPlace, Extra, FileSource, Json, Media, Part, ToolCall, ToolInput, ToolResult,
 };
 use crate::dialect::Dialect;
-use crate::error::Loss;
+use crate::framing;
 use crate::json::Object;
+use crate::loss::{Loss, Losses, strangers};
 
 /// One block, ready to be written.
 #[derive(Debug)]
@@ -51,6 +52,13 @@ enum Source<'a> {
 }
 
 impl Block<'_> {
+    /// Marks an instruction as one amid the user's words.
+    pub(crate) fn fold(&mut self) {
+        if let Self::Text { text, .. } = self {
+            *text = framing::instruction(text).into();
+        }
+    }
+
     pub(crate) fn write(&self, object: &mut Object<'_>) {
         match self {
             Self::Text { text, extra } => {
@@ -156,12 +164,12 @@ pub(crate) struct Blocks {
     purpose: Purpose,
     names: Names,
     ids: Ids,
-    pub(crate) losses: Vec<Loss>,
+    pub(crate) losses: Losses,
 }
 
 impl Blocks {
     pub(crate) fn new(purpose: Purpose) -> Self {
-        Self { purpose, names: Names::default(), ids: Ids::default(), losses: Vec::new() }
+        Self { purpose, names: Names::default(), ids: Ids::default(), losses: Losses::default() }
     }
 
     fn own(&self) -> bool {
@@ -218,9 +226,7 @@ impl Blocks {
             Part::Json(json) => Some(Block::Json(json)),
             Part::CacheMark(ttl) => Some(Block::CachePoint(*ttl)),
             Part::Foreign { dialect: Dialect::BedrockConverse, block, .. } => Some(Block::Foreign(block)),
-            Part::Foreign { .. } => {
-                self.lose(Loss::refused(field(), "only another vendor's wire has this block"))
-            }
+            Part::Foreign { kind, .. } => self.lose(Loss::foreign_part(field(), kind)),
         }
     }
 
@@ -244,7 +250,7 @@ impl Blocks {
         let extra = match self.purpose {
             Purpose::Request { own: true, .. } => Some(extra).filter(|extra| !extra.is_empty()),
             Purpose::Request { own: false, .. } => {
-                let names = extra.keys().map(|name| format!("{}.{name}", field()));
+                let names = strangers(extra).map(|name| format!("{}.{name}", field()));
                 self.losses.extend(names.map(|name| Loss::dropped(name, "another wire's own field")));
                 None
             }
@@ -358,13 +364,14 @@ impl Blocks {
 
     fn result<'a>(&mut self, result: &'a ToolResult, field: &dyn Fn() -> String) -> Block<'a> {
         let mut content = Vec::with_capacity(result.content.len());
-        for part in &result.content {
+        for (number, part) in result.content.iter().enumerate() {
+            let field = || format!("{}.content[{number}]", field());
             let block = match part {
                 Part::CacheMark(_) => {
                     self.lose(Loss::dropped(field(), "no cache mark stands inside a tool result"))
                 }
                 Part::Audio { .. } => self.lose(Loss::refused(field(), "a tool result holds no sound")),
-                part => self.block(part, field),
+                part => self.block(part, &field),
             };
             content.extend(block);
         }

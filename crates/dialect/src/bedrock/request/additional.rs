@@ -3,6 +3,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::anthropic::request::headers;
 use crate::bedrock::request::decode::carry;
 use crate::chat::{ChatRequest, Extra, Json, ResponseFormat, Thinking, ThinkingMode, ToolChoice};
 use crate::dialect::Dialect;
@@ -25,15 +26,20 @@ pub(super) fn decode(
     let at = At::Root.field(NAME);
     let mut own = Fields::of(raw, &at)?;
     request.top_k = own.take_if("top_k", |raw| raw.get().parse().ok());
-    request.thinking =
-        own.take_if("thinking", thinking).or_else(|| own.take_if("reasoning_config", thinking));
+    request.thinking = own.take_if("thinking", thinking);
+    if request.thinking.is_none() {
+        request.thinking = own.take_if("reasoning_config", thinking);
+        request.places.word("thinking", "additionalModelRequestFields.reasoning_config");
+    }
     if request.reasoning_effort.is_none() {
         request.reasoning_effort = own.text_or_leave("reasoning_effort");
+        request.places.word("reasoning_effort", "additionalModelRequestFields.reasoning_effort");
     }
     if let Some((choice, parallel)) = own.take_if("tool_choice", tool_choice) {
         request.parallel_tool_calls = parallel.then_some(false);
         if request.tool_choice.is_none() {
             request.tool_choice = Some(choice);
+            request.places.word("tool_choice", "additionalModelRequestFields.tool_choice");
         }
     }
     output(&mut own, request);
@@ -84,7 +90,13 @@ fn output(own: &mut Fields<'_, '_>, request: &mut ChatRequest) {
         (!twice && fields.rest().is_empty()).then_some((effort, format))
     };
     let Some((effort, format)) = own.take_if("output_config", read) else { return };
-    request.reasoning_effort = effort.or_else(|| request.reasoning_effort.take());
+    if effort.is_some() {
+        request.reasoning_effort = effort;
+        request.places.word("reasoning_effort", "additionalModelRequestFields.output_config.effort");
+    }
+    if format.is_some() {
+        request.places.word("response_format", "additionalModelRequestFields.output_config.format");
+    }
     let format = format.map(|schema| ResponseFormat::JsonSchema {
         name: "output".to_owned(),
         schema: Some(schema),
@@ -103,28 +115,62 @@ fn schema(raw: &RawValue) -> Option<Json> {
 
 /// What a client of Anthropic's wire asks that the canonical model has no word for, and that AWS hands on to Claude (user
 /// guide, "Anthropic Claude Messages API": betas and what they bring).
-#[derive(Debug)]
-pub(super) struct Beyond<'a>(Vec<(&'static str, &'a Json)>);
+#[derive(Debug, Default)]
+pub(super) struct Beyond<'a> {
+    management: Option<&'a Json>,
+    /// As the body has them, if they are no list of names.
+    odd: Option<&'a Json>,
+    betas: Vec<String>,
+    /// How fast the answer is wanted.
+    pub(super) latency: Option<&'a Json>,
+}
+
+const MANAGEMENT: &str = "context_management";
+const BETAS: &str = "anthropic_beta";
 
 impl<'a> Beyond<'a> {
     pub(super) fn of(request: &'a ChatRequest, claude: bool) -> Self {
-        const KNOWN: [&str; 2] = ["anthropic_beta", "context_management"];
-        let asks = claude && request.origin == Some(Dialect::AnthropicMessages);
-        let found = |name| request.extra.get(name).map(|value| (name, value));
-        Self(KNOWN.into_iter().filter(|_| asks).filter_map(found).collect())
+        if request.origin != Some(Dialect::AnthropicMessages) {
+            return Self::default();
+        }
+        let extra = &request.extra;
+        let latency = extra.get(headers::LATENCY);
+        if !claude {
+            return Self { latency, ..Self::default() };
+        }
+        let written = extra.get(BETAS);
+        let list = written.and_then(headers::list);
+        let odd = written.filter(|_| list.is_none());
+        let mut betas = list.unwrap_or_default();
+        let known = headers::betas(extra).into_iter().filter(|beta| headers::is_on_bedrock(beta));
+        let new: Vec<String> = known.filter(|beta| !betas.contains(beta)).collect();
+        betas.extend(new);
+        Self { management: extra.get(MANAGEMENT), odd, betas, latency }
     }
 
+    /// Whether there is nothing for the model's vendor.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.management.is_none() && self.odd.is_none() && self.betas.is_empty()
     }
 
+    /// Whether what is named goes over.
     pub(super) fn holds(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| *known == name)
+        match name {
+            MANAGEMENT => self.management.is_some(),
+            BETAS => self.odd.is_some() || !self.betas.is_empty(),
+            headers::LATENCY => self.latency.is_some(),
+            name => {
+                let beta = name.strip_prefix(headers::BETA).and_then(|rest| rest.strip_prefix(": "));
+                beta.is_some_and(|beta| self.betas.iter().any(|known| known == beta))
+            }
+        }
     }
 
     pub(super) fn write(&self, fields: &mut Object<'_>) {
-        for (name, value) in &self.0 {
-            fields.field(name, value);
+        fields.opt(BETAS, self.odd);
+        if !self.betas.is_empty() {
+            fields.field(BETAS, &self.betas);
         }
+        fields.opt(MANAGEMENT, self.management);
     }
 }

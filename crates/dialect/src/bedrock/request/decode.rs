@@ -3,6 +3,8 @@
 //! AWS ignores members that it does not know; here they are carried in `extra`, under the name of the top-level member
 //! they stand in, so that they go back to this wire and are a named loss on any other.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 use steelyard_core::ApiError;
 
@@ -14,24 +16,50 @@ use crate::chat::{ChatRequest, Extra, ResponseFormat, Tool, ToolChoice, ToolKind
 use crate::dialect::Dialect;
 use crate::json::{At, Fault, Fields, Json, Object, elements, utf8};
 use crate::peek::Outside;
+use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
     Ok(read(utf8(body)?, outside)?)
 }
 
+/// What the wire calls otherwise than the canonical model.
+const WORDS: &[Word] = &[
+    ("max_output_tokens", "inferenceConfig.maxTokens"),
+    ("temperature", "inferenceConfig.temperature"),
+    ("top_p", "inferenceConfig.topP"),
+    ("top_k", "additionalModelRequestFields.top_k"),
+    ("stop", "inferenceConfig.stopSequences"),
+    ("metadata", "requestMetadata"),
+    ("service_tier", "serviceTier"),
+    ("thinking", "additionalModelRequestFields.thinking"),
+    ("reasoning_effort", "outputConfig.effort"),
+    ("response_format", "outputConfig.textFormat"),
+    ("response_format.description", "outputConfig.textFormat.structure.jsonSchema.description"),
+    ("tools", "toolConfig.tools"),
+    ("tool_choice", "toolConfig.toolChoice"),
+    ("parallel_tool_calls", "additionalModelRequestFields.tool_choice"),
+];
+
 fn read(text: &str, outside: &Outside<'_>) -> Result<ChatRequest, Fault> {
     let mut fields = Fields::of_text(text, &At::Root)?;
+    let mut places = Places::new(WORDS);
     let mut request = ChatRequest {
         model: peek::model(outside)?.to_owned(),
-        messages: messages::decode(&mut fields)?,
+        messages: messages::decode(&mut fields, &mut places)?,
         stream: outside.stream,
         // Every stream of this wire ends with usage.
         include_usage: outside.stream,
         metadata: metadata(&mut fields)?,
         service_tier: service_tier(&mut fields)?,
         origin: Some(Dialect::BedrockConverse),
+        places,
         ..ChatRequest::default()
     };
+    // What is the default of every wire cannot be lost.
+    fields.take_if("performanceConfig", |raw| {
+        let latency: BTreeMap<String, String> = serde_json::from_str(raw.get()).ok()?;
+        (latency.len() == 1 && latency.get("latency")? == "standard").then_some(())
+    });
     let mut carried = Extra::new();
     inference(&mut fields, &mut request, &mut carried)?;
     tools(&mut fields, &mut request, &mut carried)?;
@@ -59,7 +87,7 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Result<Option<Json>, Fault> {
     for (name, value) in Fields::of(raw, &at)?.rest() {
         text_of(value.raw(), &at.field(&name))?;
     }
-    Ok(Some(raw.into()))
+    Ok(Some(Json::from(raw)).filter(|labels| !labels.is_empty()))
 }
 
 fn service_tier(fields: &mut Fields<'_, '_>) -> Result<Option<String>, Fault> {
@@ -95,7 +123,14 @@ fn tools(fields: &mut Fields<'_, '_>, request: &mut ChatRequest, carried: &mut E
     let mut config = Fields::of(raw, &at)?;
     let list = at.field("tools");
     for (index, raw) in elements(config.need("tools")?, &list)?.into_iter().enumerate() {
-        tool(raw, &list.index(index), &mut request.tools)?;
+        let at = list.index(index);
+        let before = request.tools.len();
+        tool(raw, &at, &mut request.tools)?;
+        if request.tools.len() > before {
+            request.places.tool(Place::new(&at, "toolSpec"));
+        } else {
+            request.places.tool_mark(&at.field("cachePoint"));
+        }
     }
     if let Some(raw) = config.take("toolChoice") {
         request.tool_choice = Some(tool_choice(raw, &at.field("toolChoice"), &request.tools)?);

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::anthropic::quirks::Quirks;
+use crate::anthropic::thinking::Sampling;
 use crate::bedrock::content::{Block, Blocks, Purpose};
 use crate::bedrock::request::additional::Beyond;
-use crate::bedrock::request::sampling::Sampling;
 use crate::bedrock::request::thinking::Plan;
 use crate::bedrock::request::tools::Tools;
 use crate::bedrock::request::turns::{Turn, conversation};
@@ -15,8 +15,8 @@ use crate::bedrock::request::{additional, losses};
 use crate::bedrock::{is_claude, service_tier};
 use crate::chat::{ChatRequest, Json, ResponseFormat};
 use crate::dialect::{Dialect, Target};
-use crate::error::Loss;
 use crate::json::Object;
+use crate::loss::{Loss, Losses};
 
 /// Members that are written beside what was carried of them.
 const CONFIGS: [&str; 4] = ["inferenceConfig", "toolConfig", "outputConfig", additional::NAME];
@@ -33,7 +33,8 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
     let mut losses = blocks.losses;
     let tools = Tools::of(request, claude, &mut losses);
     let cap = cap(request, target, &mut losses);
-    let mut sampling = Sampling::of(request, target.model, own, &mut losses);
+    let nova = !own && target.model.contains("amazon.nova");
+    let mut sampling = sampling(request, target.model, own, nova, &mut losses);
     let most = cap.or(target.max_output);
     let plan = Plan::of(request, target.model, most, &sampling, &tools, &mut losses);
     if plan.is_on() && !own {
@@ -54,12 +55,15 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
         inference(body, request, cap, &sampling, claude && !own, carried("inferenceConfig"));
         tools.write(body, carried("toolConfig"));
         output(body, request, held, &plan, carried("outputConfig"));
-        model_fields(body, &plan, &tools, &sampling, &beyond, carried(additional::NAME));
+        model_fields(body, &plan, &tools, &sampling, nova, &beyond, carried(additional::NAME));
         if claude && !own && !request.stop.is_empty() {
             // Only so does Claude say which stop text it met.
             body.field("additionalModelResponseFieldPaths", &["/stop_sequence"]);
         }
         labels.write(body);
+        if let Some(latency) = beyond.latency {
+            body.object("performanceConfig", |object| object.field("latency", latency));
+        }
         if let Some(tier) = request.service_tier.as_deref().and_then(service_tier) {
             body.object("serviceTier", |object| object.field("type", tier));
         }
@@ -69,11 +73,11 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
             }
         }
     });
-    (Bytes::from(out), losses)
+    (Bytes::from(out), losses.into_vec())
 }
 
 /// The cap on generated tokens within what the model can do. None: AWS takes the model's own.
-fn cap(request: &ChatRequest, target: &Target<'_>, losses: &mut Vec<Loss>) -> Option<u64> {
+fn cap(request: &ChatRequest, target: &Target<'_>, losses: &mut Losses) -> Option<u64> {
     let asked = request.max_output_tokens?;
     let most = target.max_output.unwrap_or(u64::MAX);
     if asked == 0 {
@@ -82,6 +86,21 @@ fn cap(request: &ChatRequest, target: &Target<'_>, losses: &mut Vec<Loss>) -> Op
         losses.push(Loss::emulated("max_output_tokens", "it was cut to the largest answer of the model"));
     }
     Some(asked.min(most).max(1))
+}
+
+/// What the caller asks for, within what the wire and the model take. `own`: the request came in this dialect, and its
+/// client says for itself what its model takes. `nova`: the model has a place of its own for `top_k`.
+fn sampling(request: &ChatRequest, model: &str, own: bool, nova: bool, losses: &mut Losses) -> Sampling {
+    let mut sampling = Sampling::of(request);
+    if is_claude(model) && !own {
+        sampling.suit(Quirks::of(model), losses);
+    }
+    sampling.cool(losses);
+    let takes = own || nova || is_claude(model) || model.contains("mistral.");
+    if !takes && sampling.top_k.take().is_some() {
+        losses.push(Loss::dropped("top_k", "the wire has no word for it that this model knows"));
+    }
+    sampling
 }
 
 fn inference(
@@ -117,7 +136,7 @@ fn instructions(
     tools: &Tools<'_>,
     held: bool,
     system: &mut Vec<Block<'_>>,
-    losses: &mut Vec<Loss>,
+    losses: &mut Losses,
 ) {
     let mut tell = |text: Cow<'static, str>| system.push(Block::Text { text, extra: None });
     if tools.forbidden {
@@ -179,6 +198,7 @@ fn model_fields(
     plan: &Plan,
     tools: &Tools<'_>,
     sampling: &Sampling,
+    nova: bool,
     beyond: &Beyond<'_>,
     carried: Option<&Json>,
 ) {
@@ -188,7 +208,7 @@ fn model_fields(
     }
     body.object(additional::NAME, |fields| {
         match sampling.top_k {
-            Some(top_k) if sampling.nova => {
+            Some(top_k) if nova => {
                 fields.object("inferenceConfig", |config| config.field("topK", &top_k));
             }
             Some(top_k) => fields.field("top_k", &top_k),

@@ -4,11 +4,11 @@
 use crate::bedrock::request::additional::Beyond;
 use crate::bedrock::service_tier;
 use crate::chat::{ChatRequest, Json};
-use crate::error::Loss;
 use crate::json::{At, Fields, Object};
+use crate::loss::{Loss, Losses, options};
 
 /// The parameters that have no word here.
-pub(super) fn of(request: &ChatRequest, own: bool, claude: bool, beyond: &Beyond<'_>) -> Vec<Loss> {
+pub(super) fn of(request: &ChatRequest, own: bool, claude: bool, beyond: &Beyond<'_>) -> Losses {
     let mut losses = refused(request);
     let mut lose = |asked: bool, field: &'static str, why: &'static str| {
         if asked {
@@ -34,20 +34,20 @@ pub(super) fn of(request: &ChatRequest, own: bool, claude: bool, beyond: &Beyond
         "AWS has no such tier",
     );
     losses.extend(
-        request.stream_extra.keys().map(|name| {
+        options(&request.stream_extra).map(|name| {
             Loss::dropped(format!("stream_options.{name}"), "the wire's streams have no options")
         }),
     );
     if !own {
-        let lost = request.extra.keys().filter(|name| !beyond.holds(name));
-        losses.extend(lost.map(|name| Loss::foreign(name)));
+        let lost = Loss::foreign(&request.extra).into_iter();
+        losses.extend(lost.filter(|loss| !beyond.holds(&loss.field)));
     }
     losses
 }
 
 /// The parameters without which the call would mean something else.
-fn refused(request: &ChatRequest) -> Vec<Loss> {
-    let mut losses = Vec::new();
+fn refused(request: &ChatRequest) -> Losses {
+    let mut losses = Losses::default();
     let mut refuse = |asked: bool, field: &'static str, why: &'static str| {
         if asked {
             losses.push(Loss::refused(field, why));
@@ -95,7 +95,7 @@ impl Labels<'_> {
 }
 
 /// The labels, and those among them that AWS does not take.
-pub(super) fn labels<'a>(request: &'a ChatRequest, own: bool, losses: &mut Vec<Loss>) -> Labels<'a> {
+pub(super) fn labels<'a>(request: &'a ChatRequest, own: bool, losses: &mut Losses) -> Labels<'a> {
     if let Some(metadata) = request.metadata.as_ref().filter(|_| own) {
         return Labels::Own(metadata);
     }

@@ -6,13 +6,16 @@ use crate::bedrock::content::part;
 use crate::bedrock::request::order::Order;
 use crate::chat::{Extra, Message, Part, Role};
 use crate::json::{At, Fault, Fields, elements};
+use crate::places::{Place, Places};
 
 /// The standing instructions and the messages.
-pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Result<Vec<Message>, Fault> {
+pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Message>, Fault> {
     let mut messages = Vec::new();
     if let Some(raw) = fields.take("system") {
-        let content = blocks(raw, &At::Root.field("system"))?;
+        let at = At::Root.field("system");
+        let content = blocks(raw, &at)?;
         if !content.is_empty() {
+            places.message(&at, places_of(&content, &at));
             messages.push(Message { role: Role::System, name: None, content, extra: Extra::new() });
         }
     }
@@ -23,9 +26,10 @@ pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Result<Vec<Message>, Fault>
     }
     let mut order = Order::default();
     for (index, raw) in raws.into_iter().enumerate() {
-        let message = message(raw, &at.index(index))?;
+        let at = at.index(index);
+        let message = message(raw, &at)?;
         order.take(index, &message)?;
-        split(message, &mut messages);
+        split(message, &at, &mut messages, places);
     }
     order.end()?;
     Ok(messages)
@@ -33,6 +37,26 @@ pub(super) fn decode(fields: &mut Fields<'_, '_>) -> Result<Vec<Message>, Fault>
 
 fn blocks(raw: &RawValue, at: &At<'_>) -> Result<Vec<Part>, Fault> {
     elements(raw, at)?.into_iter().enumerate().map(|(index, raw)| part(raw, &at.index(index))).collect()
+}
+
+/// Where each part stood: every block is one.
+fn places_of(parts: &[Part], list: &At<'_>) -> Vec<Place> {
+    let place = |(index, part): (usize, &Part)| {
+        let at = list.index(index);
+        let inner = match part {
+            Part::CacheMark(_) => return Place::new(&at.field("cachePoint"), ""),
+            Part::ToolResult(result) => {
+                let held = places_of(&result.content, &at.field("toolResult").field("content"));
+                return Place::new(&at, "").holding(held);
+            }
+            Part::Text { citations, .. } if !citations.is_empty() => "citationsContent",
+            Part::File { .. } => "document",
+            Part::SearchResult { .. } => "searchResult",
+            _ => "",
+        };
+        Place::new(&at, inner)
+    };
+    parts.iter().enumerate().map(place).collect()
 }
 
 fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
@@ -69,23 +93,29 @@ fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
 }
 
 /// A cache mark goes with what it follows.
-fn split(message: Message, messages: &mut Vec<Message>) {
+fn split(message: Message, at: &At<'_>, messages: &mut Vec<Message>, places: &mut Places) {
+    let stood = places_of(&message.content, &at.field("content"));
     if !message.content.iter().any(|part| matches!(part, Part::ToolResult(_))) {
+        places.message(at, stood);
         messages.push(message);
         return;
     }
-    let (mut results, mut rest) = (Vec::new(), Vec::new());
+    let (mut results, mut rest) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     let mut after_result = false;
-    for part in message.content {
+    for (part, place) in message.content.into_iter().zip(stood) {
         after_result = match part {
             Part::ToolResult(_) => true,
             Part::CacheMark(_) => after_result,
             _ => false,
         };
-        if after_result { results.push(part) } else { rest.push(part) }
+        let (parts, stood) = if after_result { &mut results } else { &mut rest };
+        parts.push(part);
+        stood.push(place);
     }
-    messages.push(Message { role: Role::Tool, name: None, content: results, extra: message.extra });
-    if !rest.is_empty() {
-        messages.push(Message { role: Role::User, name: None, content: rest, extra: Extra::new() });
+    places.message(at, results.1);
+    messages.push(Message { role: Role::Tool, name: None, content: results.0, extra: message.extra });
+    if !rest.0.is_empty() {
+        places.message(at, rest.1);
+        messages.push(Message { role: Role::User, name: None, content: rest.0, extra: Extra::new() });
     }
 }

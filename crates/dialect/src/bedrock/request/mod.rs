@@ -1,5 +1,5 @@
 //! Requests, both ways. `decode` reads the top level, `messages` the conversation, `order` checks it, `additional` reads
-//! the fields that are a model's own; `encode` writes, `turns`, `tools`, `sampling` and `thinking` prepare it, and `losses` names
+//! the fields that are a model's own; `encode` writes, `turns`, `tools` and `thinking` prepare it, and `losses` names
 //! what it cannot write.
 
 mod additional;
@@ -8,7 +8,6 @@ pub(crate) mod encode;
 mod losses;
 mod messages;
 mod order;
-mod sampling;
 mod thinking;
 mod tools;
 mod turns;

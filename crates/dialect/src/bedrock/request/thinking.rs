@@ -4,17 +4,13 @@
 //! A client of this very wire says for itself what its model takes, so its words go over as they are.
 
 use crate::anthropic::quirks::Quirks;
+use crate::anthropic::thinking::{self, LEAST_BUDGET, Sampling, field};
 use crate::bedrock::is_claude;
-use crate::bedrock::request::sampling::Sampling;
 use crate::bedrock::request::tools::Tools;
 use crate::chat::{ChatRequest, Message, Part, Role, Thinking, ThinkingMode};
 use crate::dialect::Dialect;
-use crate::error::Loss;
 use crate::json::Object;
-use crate::reasoning::{budget_of_effort, effort_of_budget};
-
-/// The least budget that Anthropic takes ("Extended thinking").
-const LEAST_BUDGET: u64 = 1024;
+use crate::loss::{Loss, Losses};
 
 /// What is written of it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,15 +22,6 @@ pub(super) struct Plan {
     thinking: Option<Thinking>,
 }
 
-fn by_budget(thinking: Option<&Thinking>) -> bool {
-    thinking.is_some_and(|thinking| matches!(thinking.mode, ThinkingMode::Budget(_)))
-}
-
-/// The field by which the caller asked for thinking.
-fn field(request: &ChatRequest) -> &'static str {
-    if request.thinking.is_some() { "thinking" } else { "reasoning_effort" }
-}
-
 impl Plan {
     /// `cap`: the cap on generated tokens as it is sent, or the model's own.
     pub(super) fn of(
@@ -43,7 +30,7 @@ impl Plan {
         cap: Option<u64>,
         sampling: &Sampling,
         tools: &Tools<'_>,
-        losses: &mut Vec<Loss>,
+        losses: &mut Losses,
     ) -> Self {
         let effort = request.reasoning_effort.as_deref();
         let by_word = model.contains("openai.");
@@ -64,12 +51,12 @@ impl Plan {
         let quirks = Quirks::of(model);
         let excluded = if tools.is_forced() {
             Some("a forced tool call excludes thinking")
-        } else if sampling.temperature.is_some_and(|temperature| temperature < 1.0) {
+        } else if sampling.is_cold() {
             Some("a temperature other than 1 excludes thinking")
         } else {
             None
         };
-        let thinking = wanted(request, quirks, losses);
+        let thinking = thinking::wanted(request, quirks, losses);
         let thinking = thinking.and_then(|thinking| match (thinking.mode, excluded) {
             (ThinkingMode::Disabled, _) | (_, None) => fit(thinking, request, cap, losses),
             (_, Some(why)) => {
@@ -80,10 +67,17 @@ impl Plan {
         // A model that thinks by itself must be told not to; the others do not.
         let by_effort = request.origin != Some(Dialect::AnthropicMessages) && effort.is_some();
         let asked = request.thinking.is_some() || by_effort;
-        let off = (asked && quirks.adaptive && quirks.disabled)
-            .then_some(Thinking { mode: ThinkingMode::Disabled, display: None });
+        let off = (asked && quirks.adaptive && quirks.disabled).then_some(Thinking::OFF);
         let thinking = thinking.filter(Thinking::is_on).or(off);
-        let effort = known_effort(request, quirks, thinking.as_ref(), losses);
+        // "When extended thinking is disabled, the effort level is capped at high" (API reference, `OutputConfig`).
+        let thinks = thinking.as_ref().is_some_and(Thinking::is_on);
+        let sayable: Vec<&str> = quirks
+            .efforts
+            .iter()
+            .copied()
+            .filter(|word| thinks || !matches!(*word, "xhigh" | "max"))
+            .collect();
+        let effort = thinking::effort(request, quirks, thinking.as_ref(), &sayable, losses);
         Self { effort, thinking, model_effort: None }
     }
 
@@ -92,7 +86,7 @@ impl Plan {
         self.thinking.as_ref().is_some_and(Thinking::is_on)
     }
 
-    fn by_word(request: &ChatRequest, effort: Option<&str>, losses: &mut Vec<Loss>) -> Self {
+    fn by_word(request: &ChatRequest, effort: Option<&str>, losses: &mut Losses) -> Self {
         if request.thinking.is_some() {
             losses.push(Loss::dropped("thinking", "the model has no such switch"));
         }
@@ -108,7 +102,7 @@ impl Plan {
         Self { model_effort: word.map(str::to_owned), ..Self::default() }
     }
 
-    fn not_at_all(request: &ChatRequest, effort: Option<&str>, losses: &mut Vec<Loss>) -> Self {
+    fn not_at_all(request: &ChatRequest, effort: Option<&str>, losses: &mut Losses) -> Self {
         if effort.is_some_and(|effort| effort != "none") {
             losses.push(Loss::dropped("reasoning_effort", "the model takes none on this wire"));
         }
@@ -143,61 +137,10 @@ impl Plan {
 }
 
 /// A model that takes no word of thinking takes none of how it is shown.
-fn not_shown(request: &ChatRequest, losses: &mut Vec<Loss>) {
+fn not_shown(request: &ChatRequest, losses: &mut Losses) {
     if request.thinking.as_ref().is_some_and(|thinking| thinking.display.is_some()) {
         losses.push(Loss::dropped("thinking.display", "the wire shows what it shows"));
     }
-}
-
-impl Thinking {
-    fn is_on(&self) -> bool {
-        self.mode != ThinkingMode::Disabled
-    }
-}
-
-/// How the caller wants Claude to think, in a way that it can.
-fn wanted(request: &ChatRequest, quirks: Quirks, losses: &mut Vec<Loss>) -> Option<Thinking> {
-    let effort = request.reasoning_effort.as_deref();
-    let asked = match (&request.thinking, effort) {
-        (Some(thinking), _) => thinking.clone(),
-        (None, None | Some("none")) => return None,
-        // Anthropic's callers ask for thinking apart from the effort.
-        (None, Some(_)) if request.origin == Some(Dialect::AnthropicMessages) => return None,
-        (None, Some(effort)) if !quirks.adaptive => {
-            let Some(budget) = budget_of_effort(effort) else {
-                losses.push(Loss::dropped("reasoning_effort", "nobody knows this word"));
-                return None;
-            };
-            if quirks.thinking && quirks.efforts.is_empty() {
-                losses.push(Loss::emulated("reasoning_effort", "it became a budget of tokens"));
-            }
-            Thinking { mode: ThinkingMode::Budget(budget), display: None }
-        }
-        (None, Some(_)) => Thinking { mode: ThinkingMode::Adaptive, display: None },
-    };
-    if !quirks.thinking {
-        if asked.is_on() {
-            losses.push(Loss::dropped(field(request), "the model does not think"));
-        }
-        return None;
-    }
-    let mode = match asked.mode {
-        ThinkingMode::Budget(_) if !quirks.budgets => {
-            losses.push(Loss::emulated(field(request), "the model thinks as it sees fit, by an effort"));
-            ThinkingMode::Adaptive
-        }
-        ThinkingMode::Adaptive | ThinkingMode::BetweenTools if !quirks.adaptive => {
-            losses.push(Loss::emulated(field(request), "the model thinks by a budget"));
-            let budget = budget_of_effort(effort.unwrap_or("medium"));
-            ThinkingMode::Budget(budget.unwrap_or(LEAST_BUDGET))
-        }
-        ThinkingMode::Disabled if !quirks.disabled => {
-            losses.push(Loss::dropped(field(request), "the model always thinks"));
-            return None;
-        }
-        mode => mode,
-    };
-    Some(Thinking { mode, display: asked.display })
 }
 
 /// A budget under the cap on the answer; and none in a tool loop whose reasoning is not there, for Anthropic refuses to
@@ -206,7 +149,7 @@ fn fit(
     mut thinking: Thinking,
     request: &ChatRequest,
     cap: Option<u64>,
-    losses: &mut Vec<Loss>,
+    losses: &mut Losses,
 ) -> Option<Thinking> {
     let ThinkingMode::Budget(budget) = &mut thinking.mode else { return Some(thinking) };
     if loop_without_reasoning(&request.messages) {
@@ -224,52 +167,6 @@ fn fit(
         *budget = (cap / 2).max(LEAST_BUDGET);
     }
     Some(thinking)
-}
-
-/// The effort in a word that the model knows. "When extended thinking is disabled, the effort level is capped at high"
-/// (API reference, `OutputConfig`).
-fn known_effort(
-    request: &ChatRequest,
-    quirks: Quirks,
-    thinking: Option<&Thinking>,
-    losses: &mut Vec<Loss>,
-) -> Option<String> {
-    let asked = match (&request.reasoning_effort, &request.thinking) {
-        (Some(effort), _) => effort.as_str(),
-        // A budget that the model does not take any more.
-        (None, Some(Thinking { mode: ThinkingMode::Budget(budget), .. })) if !quirks.budgets => {
-            effort_of_budget(*budget)
-        }
-        (None, _) => return None,
-    };
-    if asked == "none" {
-        return None;
-    }
-    if quirks.efforts.is_empty() {
-        // A budget that was made of it tells the same.
-        let told = !by_budget(request.thinking.as_ref()) && by_budget(thinking);
-        let named = losses.iter().any(|loss| loss.field == "reasoning_effort");
-        if request.reasoning_effort.is_some() && !told && !named {
-            losses.push(Loss::dropped("reasoning_effort", "the model knows no efforts"));
-        }
-        return None;
-    }
-    let thinks = thinking.is_some_and(Thinking::is_on);
-    let known =
-        |effort: &str| quirks.efforts.contains(&effort) && (thinks || !matches!(effort, "xhigh" | "max"));
-    if known(asked) {
-        return Some(asked.to_owned());
-    }
-    let nearest = match asked {
-        "minimal" => "low",
-        "xhigh" | "max" => "high",
-        _ => {
-            losses.push(Loss::dropped("reasoning_effort", "the model does not know this effort"));
-            return None;
-        }
-    };
-    losses.push(Loss::emulated("reasoning_effort", "the model knows no such effort: the nearest is taken"));
-    Some(nearest.to_owned())
 }
 
 /// Whether the conversation ends with results of tools, and the turn that called them does not begin with reasoning

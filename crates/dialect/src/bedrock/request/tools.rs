@@ -7,8 +7,8 @@ use crate::bedrock::content::cache_point;
 use crate::bedrock::request::decode::is_name;
 use crate::chat::{ChatRequest, Json, Part, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
-use crate::error::Loss;
 use crate::json::Object;
+use crate::loss::{Loss, Losses};
 
 /// What is written of tools.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl<'a> Tools<'a> {
         self.choice.or(self.single).is_some_and(Choice::is_forced)
     }
 
-    pub(super) fn of(request: &'a ChatRequest, claude: bool, losses: &mut Vec<Loss>) -> Self {
+    pub(super) fn of(request: &'a ChatRequest, claude: bool, losses: &mut Losses) -> Self {
         let own = request.origin == Some(Dialect::BedrockConverse);
         let called = called(request);
         let mut tools = Self { own, ..Self::default() };
@@ -78,7 +78,7 @@ impl<'a> Tools<'a> {
     }
 
     /// The tools that are given and may be called.
-    fn given(&mut self, request: &'a ChatRequest, own: bool, losses: &mut Vec<Loss>) {
+    fn given(&mut self, request: &'a ChatRequest, own: bool, losses: &mut Losses) {
         let allowed: Option<BTreeSet<&str>> = match &request.tool_choice {
             Some(ToolChoice::Allowed { names, .. }) => {
                 losses.push(Loss::emulated("tool_choice", "only the allowed tools are sent"));
@@ -91,15 +91,10 @@ impl<'a> Tools<'a> {
                 continue;
             }
             let field = || format!("tools[{index}]");
-            let forced = matches!(&request.tool_choice, Some(ToolChoice::Tool(name)) if *name == tool.name);
             match &tool.kind {
                 ToolKind::Foreign { dialect: Dialect::BedrockConverse, .. } => {}
-                ToolKind::Foreign { .. } if forced => {
-                    losses.push(Loss::refused(field(), "it must be called, and another vendor defines it"));
-                    continue;
-                }
                 ToolKind::Foreign { .. } => {
-                    losses.push(Loss::dropped(field(), "another vendor defines it"));
+                    losses.push(Loss::vendors_tool(request, index, Dialect::BedrockConverse));
                     continue;
                 }
                 ToolKind::Custom { .. } => {
@@ -113,16 +108,14 @@ impl<'a> Tools<'a> {
                 ToolKind::Function { .. } => {}
             }
             if !own {
-                losses.extend(tool.extra.keys().map(|name| {
-                    Loss::dropped(format!("tools[{index}].{name}"), "the wire has no such field")
-                }));
+                losses.extend(Loss::foreign_tool(index, tool));
             }
             self.specs.push(Spec::Given(tool));
         }
     }
 
     /// No tool may be called, but some were: AWS wants them named.
-    fn remember(&mut self, request: &'a ChatRequest, called: &[&'a str], losses: &mut Vec<Loss>) {
+    fn remember(&mut self, request: &'a ChatRequest, called: &[&'a str], losses: &mut Losses) {
         if called.is_empty() {
             return;
         }
@@ -134,8 +127,10 @@ impl<'a> Tools<'a> {
             self.specs.push(known.map_or(Spec::Remembered(name), Spec::Given));
         }
         self.forbidden = true;
+        // What the caller wrote of it: that its tools must not be called, or no tools.
+        let said_none = !request.tools.is_empty() && request.tool_choice == Some(ToolChoice::None);
         let why = "the tools of earlier calls are named, and an instruction forbids to call them";
-        losses.push(Loss::emulated("tool_choice", why));
+        losses.push(Loss::emulated(if said_none { "tool_choice" } else { "tools" }, why));
     }
 
     /// Writes `toolConfig`, if there is anything in it. `carried`: what stood beside.

@@ -3,8 +3,9 @@
 
 use crate::bedrock::content::{Block, Blocks};
 use crate::chat::{Extra, Message, Part, Role};
-use crate::error::{Loss, LossKind};
+use crate::framing::{self, is_instruction};
 use crate::json::Object;
+use crate::loss::{Loss, strangers};
 
 /// What is said.
 #[derive(Debug, Default)]
@@ -53,63 +54,76 @@ pub(super) fn conversation<'a>(
     let mut conversation = Conversation::default();
     let standing = messages.iter().take_while(|message| is_instruction(message)).count();
     // A conversation of instructions alone: the last one is what the user wants.
-    let standing = if standing == messages.len() { standing.saturating_sub(1) } else { standing };
+    let lonely = standing == messages.len();
+    let standing = if lonely { standing.saturating_sub(1) } else { standing };
     for (index, message) in messages.iter().enumerate() {
         let role = match message.role {
             Role::System | Role::Developer if index < standing => None,
             Role::System | Role::Developer if own => Some("system"),
             Role::System | Role::Developer => {
-                let why = "an instruction inside the conversation became part of the user's turn";
-                blocks.losses.push(Loss::emulated(format!("messages[{index}]"), why));
+                blocks.losses.push(framing::amid(index, lonely));
                 Some("user")
             }
             Role::User | Role::Tool => Some("user"),
             Role::Assistant => Some("assistant"),
         };
-        strangers(index, message, own, blocks);
+        beside(index, message, own, blocks);
         match role {
             None => instruct(index, message, &mut conversation, blocks),
             Some(role) => say(index, message, role, own, &mut conversation, blocks),
         }
+        if let Some(turn) = conversation.turns.last_mut().filter(|_| role == Some("user") && !lonely)
+            && is_instruction(message)
+        {
+            turn.rest.iter_mut().for_each(Block::fold);
+        }
     }
     conversation.turns.retain(|turn| !turn.is_empty());
     merge(&mut conversation.turns);
-    let refused = blocks.losses.iter().any(|loss| loss.kind == LossKind::Refused);
-    if conversation.turns.is_empty() && !messages.is_empty() && !refused {
+    if conversation.turns.is_empty() && !messages.is_empty() && !blocks.losses.refuse() {
         blocks.losses.push(Loss::refused("messages", "no word of them is left: say something"));
     }
     if !own {
-        frame(&mut conversation.turns, continues, blocks);
+        accompany(&mut conversation.turns);
+        frame(&mut conversation.turns, messages, continues, blocks);
     }
-    trim(&mut conversation.turns, blocks);
+    trim(&mut conversation.turns, messages, blocks);
     conversation
 }
 
 /// AWS lets the user speak first, and has the model continue its own last words, where other wires have it answer them.
-fn frame(turns: &mut Vec<Turn<'_>>, continues: bool, blocks: &mut Blocks) {
+fn frame(turns: &mut Vec<Turn<'_>>, messages: &[Message], continues: bool, blocks: &mut Blocks) {
     if turns.first().is_some_and(|turn| turn.role == "assistant") {
-        turns.insert(0, Turn::of_user("(The assistant speaks first.)"));
-        blocks.losses.push(Loss::emulated("messages[0]", "AWS lets the user speak first"));
+        turns.insert(0, Turn::of_user(framing::FIRST));
+        blocks.losses.push(framing::spoke_first(messages));
     }
     let ends = turns.last().is_some_and(|turn| turn.role == "assistant");
     if ends && !continues {
-        turns.push(Turn::of_user("Go on."));
-        blocks.losses.push(Loss::emulated("messages", "the model lets the user have the last word"));
+        turns.push(Turn::of_user(framing::LAST));
+        blocks.losses.push(framing::had_last_word(messages));
     }
 }
 
-fn is_instruction(message: &Message) -> bool {
-    matches!(message.role, Role::System | Role::Developer)
+/// "If you include a document, you must also include a text" (API reference, `ContentBlock`).
+fn accompany(turns: &mut [Turn<'_>]) {
+    const TEXT: &str = "Here is a document.";
+    for turn in turns.iter_mut().filter(|turn| turn.role == "user") {
+        let document = turn.rest.iter().any(|block| matches!(block, Block::Document(_)));
+        let text = turn.rest.iter().any(|block| matches!(block, Block::Text { .. }));
+        if document && !text {
+            turn.rest.push(Block::Text { text: TEXT.into(), extra: None });
+        }
+    }
 }
 
 /// Names the members of a message that have no word here.
-fn strangers(index: usize, message: &Message, own: bool, blocks: &mut Blocks) {
+fn beside(index: usize, message: &Message, own: bool, blocks: &mut Blocks) {
     if message.name.is_some() {
         let why = "the wire names no speakers";
         blocks.losses.push(Loss::dropped(format!("messages[{index}].name"), why));
     }
     if !own {
-        let lost = message.extra.keys();
+        let lost = strangers(&message.extra);
         blocks.losses.extend(
             lost.map(|name| Loss::dropped(format!("messages[{index}].{name}"), "another wire's own field")),
         );
@@ -185,13 +199,11 @@ fn merge(turns: &mut Vec<Turn<'_>>) {
 }
 
 /// White space at the end of a final assistant text is refused by AWS.
-fn trim(turns: &mut [Turn<'_>], blocks: &mut Blocks) {
+fn trim(turns: &mut [Turn<'_>], messages: &[Message], blocks: &mut Blocks) {
     let Some(last) = turns.last_mut().filter(|turn| turn.role == "assistant") else { return };
     let Some(Block::Text { text, .. }) = last.rest.last_mut() else { return };
-    let trimmed = text.trim_end().len();
-    if trimmed < text.len() {
-        *text = text[..trimmed].to_owned().into();
-        let why = "white space at the end of the last assistant text was cut";
-        blocks.losses.push(Loss::emulated("messages", why));
+    if let Some((kept, loss)) = framing::trimmed(text, messages) {
+        *text = kept.into();
+        blocks.losses.push(loss);
     }
 }

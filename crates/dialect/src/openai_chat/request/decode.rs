@@ -7,10 +7,17 @@ use crate::chat::{ChatRequest, Extra, ResponseFormat, Tool, ToolChoice, ToolKind
 use crate::dialect::Dialect;
 use crate::json::{At, Fault, Fields, elements, string, utf8};
 use crate::openai_chat::request::{messages, order};
+use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8]) -> Result<ChatRequest, ApiError> {
     Ok(read(utf8(body)?)?)
 }
+
+/// What the wire calls otherwise than the canonical model.
+const WORDS: &[Word] = &[
+    ("max_output_tokens", "max_completion_tokens"),
+    ("response_format.description", "response_format.json_schema.description"),
+];
 
 fn read(text: &str) -> Result<ChatRequest, Fault> {
     let mut fields = Fields::of_text(text, &At::Root)?;
@@ -19,10 +26,12 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
     if model.is_empty() {
         return Err(Fault::invalid(&At::Root.field("model"), "`model` is empty: name a route or a model"));
     }
-    let messages = messages::decode(fields.need("messages")?)?;
+    let mut places = Places::new(WORDS);
+    let messages = messages::decode(fields.need("messages")?, &mut places)?;
     order::check(&messages)?;
-    let tools = tools(&mut fields)?;
-    let tool_choice = tool_choice(&mut fields, &tools)?;
+    let tools = tools(&mut fields, &mut places)?;
+    let tool_choice = tool_choice(&mut fields, &tools, &mut places)?;
+    let logprobs = fields.flag("logprobs")?;
     let request = ChatRequest {
         model,
         messages,
@@ -30,25 +39,27 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
         tool_choice,
         parallel_tool_calls: fields.flag("parallel_tool_calls")?,
         response_format: response_format(&mut fields)?,
-        max_output_tokens: max_output_tokens(&mut fields)?,
+        max_output_tokens: max_output_tokens(&mut fields, &mut places)?,
         temperature: fields.number("temperature", 0.0, 2.0)?,
         top_p: fields.number("top_p", 0.0, 1.0)?,
         top_k: None,
         stop: stop(&mut fields)?,
         choices: fields.count("n", 1, 128)?,
-        logprobs: fields.flag("logprobs")?,
-        top_logprobs: fields.count("top_logprobs", 0, 20)?,
+        logprobs,
+        top_logprobs: fields
+            .count("top_logprobs", 0, 20)?
+            .filter(|count| *count > 0 || logprobs == Some(true)),
         seed: fields.opt("seed", "a whole number")?,
         // Many tools write out what is the default of every wire; no other wire could lose it.
         presence_penalty: fields.number("presence_penalty", -2.0, 2.0)?.filter(|much| much.abs() > 0.0),
         frequency_penalty: fields.number("frequency_penalty", -2.0, 2.0)?.filter(|much| much.abs() > 0.0),
-        logit_bias: object(&mut fields, "logit_bias")?.filter(|bias| bias.get() != "{}"),
-        user: fields.text("user")?,
-        safety_identifier: fields.text("safety_identifier")?,
-        metadata: object(&mut fields, "metadata")?,
+        logit_bias: object(&mut fields, "logit_bias")?.filter(|bias| !bias.is_empty()),
+        user: fields.text("user")?.filter(|user| !user.is_empty()),
+        safety_identifier: fields.text("safety_identifier")?.filter(|id| !id.is_empty()),
+        metadata: object(&mut fields, "metadata")?.filter(|labels| !labels.is_empty()),
         reasoning_effort: fields.text("reasoning_effort")?,
         thinking: None,
-        verbosity: fields.text("verbosity")?,
+        verbosity: fields.text("verbosity")?.filter(|word| word != "medium"),
         service_tier: fields.text("service_tier")?,
         store: fields.flag("store")?,
         stream: fields.flag("stream")?.unwrap_or(false),
@@ -59,8 +70,11 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
         prediction: object(&mut fields, "prediction")?,
         web_search_options: object(&mut fields, "web_search_options")?,
         prompt_cache_key: fields.text("prompt_cache_key")?,
-        prompt_cache_retention: fields.text("prompt_cache_retention")?,
+        prompt_cache_retention: fields
+            .text("prompt_cache_retention")?
+            .filter(|word| !matches!(word.as_str(), "in_memory" | "in-memory")),
         origin: Some(Dialect::OpenAiChat),
+        places,
         extra: fields.rest(),
     };
     if request.top_logprobs.is_some() && request.logprobs != Some(true) {
@@ -81,9 +95,13 @@ fn stream_options(fields: &mut Fields<'_, '_>) -> Result<(bool, Extra), Fault> {
 }
 
 /// Both names of the cap; the newer one wins.
-fn max_output_tokens(fields: &mut Fields<'_, '_>) -> Result<Option<u64>, Fault> {
+fn max_output_tokens(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Option<u64>, Fault> {
     let old = fields.count("max_tokens", 1, u64::MAX)?;
-    Ok(fields.count("max_completion_tokens", 1, u64::MAX)?.or(old))
+    let new = fields.count("max_completion_tokens", 1, u64::MAX)?;
+    if old.is_some() && new.is_none() {
+        places.word("max_output_tokens", "max_tokens");
+    }
+    Ok(new.or(old))
 }
 
 fn object(fields: &mut Fields<'_, '_>, name: &str) -> Result<Option<crate::Json>, Fault> {
@@ -111,22 +129,31 @@ fn stop(fields: &mut Fields<'_, '_>) -> Result<Vec<String>, Fault> {
     Ok(texts)
 }
 
-fn tools(fields: &mut Fields<'_, '_>) -> Result<Vec<Tool>, Fault> {
+fn tools(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Tool>, Fault> {
     let mut tools = Vec::new();
     if let Some(raw) = fields.take("tools") {
         let at = fields.at.field("tools");
         for (index, raw) in elements(raw, &at)?.into_iter().enumerate() {
-            tools.push(tool(raw, &at.index(index))?);
+            let at = at.index(index);
+            let tool = tool(raw, &at)?;
+            places.tool(Place::new(&at, if is_custom(&tool) { "custom" } else { "function" }));
+            tools.push(tool);
         }
     }
     // The form of 2023; each function is what stands under `function` today.
     if let Some(raw) = fields.take("functions") {
         let at = fields.at.field("functions");
         for (index, raw) in elements(raw, &at)?.into_iter().enumerate() {
-            tools.push(function(raw, &at.index(index))?);
+            let at = at.index(index);
+            tools.push(function(raw, &at)?);
+            places.tool(Place::new(&at, ""));
         }
     }
     Ok(tools)
+}
+
+fn is_custom(tool: &Tool) -> bool {
+    matches!(tool.kind, ToolKind::Custom { .. })
 }
 
 fn tool(raw: &RawValue, at: &At<'_>) -> Result<Tool, Fault> {
@@ -176,12 +203,17 @@ fn name(fields: &mut Fields<'_, '_>) -> Result<String, Fault> {
     Ok(name)
 }
 
-fn tool_choice(fields: &mut Fields<'_, '_>, tools: &[Tool]) -> Result<Option<ToolChoice>, Fault> {
+fn tool_choice(
+    fields: &mut Fields<'_, '_>,
+    tools: &[Tool],
+    places: &mut Places,
+) -> Result<Option<ToolChoice>, Fault> {
     let legacy = fields.take("function_call");
     if let Some(raw) = fields.take("tool_choice") {
         return choice(raw, &fields.at.field("tool_choice"), tools).map(Some);
     }
     let Some(raw) = legacy else { return Ok(None) };
+    places.word("tool_choice", "function_call");
     let at = fields.at.field("function_call");
     match string(raw) {
         Some(word) => choice_word(&word, &at).map(Some),

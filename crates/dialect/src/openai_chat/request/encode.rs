@@ -7,8 +7,8 @@ use crate::chat::{
     ToolInput, ToolKind, ToolResult,
 };
 use crate::dialect::{Dialect, Target};
-use crate::error::Loss;
 use crate::json::Object;
+use crate::loss::{Loss, Losses};
 use crate::openai_chat::request::losses;
 
 pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
@@ -22,7 +22,7 @@ pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<
         });
         parameters(body, request, target);
     });
-    (Bytes::from(out), losses)
+    (Bytes::from(out), losses.into_vec())
 }
 
 /// Whether the members without a name are in this wire's own words.
@@ -46,22 +46,25 @@ fn parameters(body: &mut Object<'_>, request: &ChatRequest, target: &Target<'_>)
     // The older name is the one that every server knows; OpenAI's own newer models take only the newer one.
     let cap = if target.compatible { "max_tokens" } else { "max_completion_tokens" };
     body.opt(cap, request.max_output_tokens.map(|cap| cap.max(1)).as_ref());
-    body.opt("temperature", request.temperature.as_ref());
-    body.opt("top_p", request.top_p.as_ref());
-    if !request.stop.is_empty() {
+    let quirks = losses::quirks(request, target);
+    let effort = losses::effort(request);
+    let samples = quirks.sampling.is_taken(effort.as_deref());
+    body.opt("temperature", request.temperature.as_ref().filter(|_| samples));
+    body.opt("top_p", request.top_p.as_ref().filter(|_| samples));
+    if quirks.stop && !request.stop.is_empty() {
         body.field("stop", &request.stop[..request.stop.len().min(MAX_STOPS)]);
     }
     body.opt("n", request.choices.as_ref());
     body.opt("logprobs", request.logprobs.as_ref());
     body.opt("top_logprobs", request.top_logprobs.as_ref());
     body.opt("seed", request.seed.as_ref());
-    body.opt("presence_penalty", request.presence_penalty.as_ref());
-    body.opt("frequency_penalty", request.frequency_penalty.as_ref());
+    body.opt("presence_penalty", request.presence_penalty.as_ref().filter(|_| samples));
+    body.opt("frequency_penalty", request.frequency_penalty.as_ref().filter(|_| samples));
     body.opt("logit_bias", request.logit_bias.as_ref());
     body.opt("user", request.user.as_ref().filter(|user| user.len() <= MAX_USER));
     body.opt("safety_identifier", request.safety_identifier.as_ref());
     body.opt("metadata", request.metadata.as_ref().filter(|_| own));
-    body.opt("reasoning_effort", losses::effort(request).as_ref());
+    body.opt("reasoning_effort", effort.as_ref().filter(|_| quirks.effort));
     body.opt("verbosity", request.verbosity.as_ref());
     body.opt("service_tier", losses::service_tier(request).as_ref());
     body.opt("store", request.store.as_ref());
@@ -109,7 +112,7 @@ enum WireMessage<'a> {
     Media(Vec<&'a Part>),
 }
 
-fn wire_messages<'a>(messages: &'a [Message], losses: &mut Vec<Loss>) -> Vec<WireMessage<'a>> {
+fn wire_messages<'a>(messages: &'a [Message], losses: &mut Losses) -> Vec<WireMessage<'a>> {
     let mut wire = Vec::with_capacity(messages.len());
     let mut media: Vec<&Part> = Vec::new();
     for (index, message) in messages.iter().enumerate() {
@@ -134,7 +137,9 @@ fn wire_messages<'a>(messages: &'a [Message], losses: &mut Vec<Loss>) -> Vec<Wir
                 losses.push(Loss::emulated(field(), "the error mark of a tool result became a prefix"));
             }
         }
-        if first.is_none() || message.content.iter().any(|part| !matches!(part, Part::ToolResult(_))) {
+        // A mark says nothing by itself, beside results or alone.
+        let beside = |part: &Part| !matches!(part, Part::ToolResult(_) | Part::CacheMark(_));
+        if message.content.is_empty() || message.content.iter().any(beside) {
             wire.push(WireMessage::Plain(message));
         }
     }
@@ -258,7 +263,7 @@ fn is_text(part: &Part) -> bool {
 }
 
 /// What the wire has no part for, as the text that says the same.
-fn as_text(part: &Part) -> String {
+pub(crate) fn as_text(part: &Part) -> String {
     match part {
         Part::Text { text, .. } => text.clone(),
         Part::Json(json) => json.get().to_owned(),

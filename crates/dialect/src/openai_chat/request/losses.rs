@@ -3,9 +3,10 @@
 //! What only tunes is dropped, what the wire reaches by other means is emulated, and what would silently change the
 //! meaning of the call is refused.
 
-use crate::chat::{ChatRequest, FileSource, Media, Part, Role, ThinkingMode, ToolChoice};
+use crate::chat::{ChatRequest, FileSource, Media, Part, Role, ThinkingMode};
 use crate::dialect::{Dialect, Target};
-use crate::error::Loss;
+use crate::loss::{Loss, Losses, strangers};
+use crate::openai_chat::quirks::Quirks;
 use crate::openai_chat::request::encode::{MAX_STOPS, MAX_USER, is_expressible};
 use crate::reasoning::effort_of_budget;
 
@@ -26,6 +27,37 @@ pub(super) fn effort(request: &ChatRequest) -> Option<String> {
     }
 }
 
+/// What the model takes of a call that came in another wire's words. Another server's models take what they take.
+pub(super) fn quirks(request: &ChatRequest, target: &Target<'_>) -> Quirks {
+    let foreign = request.origin.is_some_and(|origin| origin != Dialect::OpenAiChat);
+    if foreign && !target.compatible { Quirks::of(target.model) } else { Quirks::ANY }
+}
+
+/// Names what the model would refuse. What says no more than holds anyway is no loss.
+fn refused_by_model(request: &ChatRequest, quirks: Quirks, losses: &mut Losses) {
+    let moved =
+        |value: Option<f64>, from: f64| value.is_some_and(|value| (value - from).abs() > f64::EPSILON);
+    if !quirks.sampling.is_taken(effort(request).as_deref()) {
+        for (name, value, usual) in [
+            ("temperature", request.temperature, 1.0),
+            ("top_p", request.top_p, 1.0),
+            ("presence_penalty", request.presence_penalty, 0.0),
+            ("frequency_penalty", request.frequency_penalty, 0.0),
+        ] {
+            if moved(value, usual) {
+                losses.push(Loss::dropped(name, "a model that reasons samples as it is made to"));
+            }
+        }
+    }
+    if !quirks.stop && !request.stop.is_empty() {
+        losses.push(Loss::dropped("stop", "a model that reasons takes no stop texts"));
+    }
+    if !quirks.effort && effort(request).is_some() {
+        let name = if request.reasoning_effort.is_some() { "reasoning_effort" } else { "thinking" };
+        losses.push(Loss::dropped(name, "the model does not reason"));
+    }
+}
+
 /// The tier in the wire's words.
 pub(super) fn service_tier(request: &ChatRequest) -> Option<String> {
     match request.service_tier.as_deref()? {
@@ -36,15 +68,17 @@ pub(super) fn service_tier(request: &ChatRequest) -> Option<String> {
 }
 
 /// Everything that does not go over as it is.
-pub(super) fn of(request: &ChatRequest, target: &Target<'_>) -> Vec<Loss> {
-    let mut losses = Vec::new();
-    parameters(request, &mut losses);
+pub(super) fn of(request: &ChatRequest, target: &Target<'_>) -> Losses {
+    let mut losses = Losses::default();
+    let quirks = quirks(request, target);
+    parameters(request, quirks, &mut losses);
+    refused_by_model(request, quirks, &mut losses);
     tools(request, &mut losses);
     content(request, target, &mut losses);
     losses
 }
 
-fn parameters(request: &ChatRequest, losses: &mut Vec<Loss>) {
+fn parameters(request: &ChatRequest, quirks: Quirks, losses: &mut Losses) {
     let mut lose = |asked: bool, loss: fn() -> Loss| {
         if asked {
             losses.push(loss());
@@ -57,7 +91,9 @@ fn parameters(request: &ChatRequest, losses: &mut Vec<Loss>) {
     lose(request.max_output_tokens == Some(0), || {
         Loss::emulated("max_output_tokens", "the least cap of the wire is 1")
     });
-    lose(request.stop.len() > MAX_STOPS, || Loss::dropped("stop", "only the first four are sent"));
+    lose(quirks.stop && request.stop.len() > MAX_STOPS, || {
+        Loss::dropped("stop", "only the first four are sent")
+    });
     lose(request.user.as_ref().is_some_and(|user| user.len() > MAX_USER), || {
         Loss::dropped("user", "the wire takes at most 64 bytes")
     });
@@ -67,10 +103,10 @@ fn parameters(request: &ChatRequest, losses: &mut Vec<Loss>) {
     lose(request.service_tier.as_deref() == Some("reserved"), || {
         Loss::dropped("service_tier", "the vendor reserves no capacity by call")
     });
-    lose(request.reasoning_effort.as_deref() == Some("max"), || {
+    lose(quirks.effort && request.reasoning_effort.as_deref() == Some("max"), || {
         Loss::emulated("reasoning_effort", "the strongest effort of the wire is xhigh")
     });
-    let by_effort = request.reasoning_effort.is_none();
+    let by_effort = quirks.effort && request.reasoning_effort.is_none();
     lose(by_effort && matches!(mode, Some(ThinkingMode::Budget(_))), || {
         Loss::emulated("thinking", "the budget became an effort")
     });
@@ -80,62 +116,55 @@ fn parameters(request: &ChatRequest, losses: &mut Vec<Loss>) {
     lose(mode == Some(ThinkingMode::Disabled), || {
         Loss::dropped("thinking", "the wire has no switch; the model thinks as it is made to")
     });
+    lose(foreign && request.modalities.iter().any(|kind| kind != "text"), || {
+        Loss::refused("modalities", "the vendor answers in text, unless it is told a voice in its own words")
+    });
     lose(shown, || Loss::dropped("thinking.display", "the wire shows what it shows"));
     if foreign {
-        losses.extend(request.extra.keys().map(|name| Loss::foreign(name)));
+        losses.extend(Loss::foreign(&request.extra));
     }
 }
 
-fn tools(request: &ChatRequest, losses: &mut Vec<Loss>) {
+fn tools(request: &ChatRequest, losses: &mut Losses) {
     for (index, tool) in request.tools.iter().enumerate() {
-        let field = || format!("tools[{index}]");
         if !is_expressible(tool) {
-            let forced = matches!(&request.tool_choice, Some(ToolChoice::Tool(name)) if *name == tool.name);
-            losses.push(if forced {
-                Loss::refused(field(), "it must be called, and another vendor defines it")
-            } else {
-                Loss::dropped(field(), "another vendor defines it")
-            });
+            losses.push(Loss::vendors_tool(request, index, Dialect::OpenAiChat));
             continue;
         }
         if tool.cache.is_some() {
-            losses.push(Loss::dropped(format!("tools[{index}].cache"), "the vendor caches by itself"));
+            losses.push(mark(format!("tools[{index}].cache")));
         }
         if tool.name.len() > 64 {
             losses
                 .push(Loss::refused(format!("tools[{index}].name"), "the wire takes at most 64 characters"));
         }
-        losses.extend(
-            tool.extra
-                .keys()
-                .map(|name| Loss::dropped(format!("tools[{index}].{name}"), "the wire has no such field")),
-        );
+        losses.extend(Loss::foreign_tool(index, tool));
     }
 }
 
-fn content(request: &ChatRequest, target: &Target<'_>, losses: &mut Vec<Loss>) {
+fn content(request: &ChatRequest, target: &Target<'_>, losses: &mut Losses) {
     let foreign = request.origin.is_some_and(|origin| origin != Dialect::OpenAiChat);
     if foreign && request.messages.last().is_some_and(|last| last.role == Role::Assistant) {
         let why = "the model answers its own last words instead of going on from them";
-        losses.push(Loss::emulated("messages", why));
+        losses.push(Loss::emulated(format!("messages[{}]", request.messages.len() - 1), why));
     }
-    let mut marked = false;
     for (index, message) in request.messages.iter().enumerate() {
         if foreign {
-            let names = message.extra.keys().map(|name| format!("messages[{index}].{name}"));
+            let names = strangers(&message.extra).map(|name| format!("messages[{index}].{name}"));
             losses.extend(names.map(|name| Loss::dropped(name, "another wire's own field")));
         }
         for (number, part) in message.content.iter().enumerate() {
             let field = || format!("messages[{index}].content[{number}]");
             if matches!(part, Part::CacheMark(_)) {
-                mark(&mut marked, losses);
+                losses.push(mark(field()));
                 continue;
             }
             one(part, foreign, target, &field, losses);
             if let Part::ToolResult(result) = part {
-                for inner in &result.content {
+                for (number, inner) in result.content.iter().enumerate() {
+                    let field = || format!("{}.content[{number}]", field());
                     if matches!(inner, Part::CacheMark(_)) {
-                        mark(&mut marked, losses);
+                        losses.push(mark(field()));
                     } else {
                         one(inner, foreign, target, &field, losses);
                     }
@@ -145,15 +174,12 @@ fn content(request: &ChatRequest, target: &Target<'_>, losses: &mut Vec<Loss>) {
     }
 }
 
-/// A mark is lost. Named once: a long conversation has many.
-fn mark(marked: &mut bool, losses: &mut Vec<Loss>) {
-    if !std::mem::replace(marked, true) {
-        losses.push(Loss::dropped("cache_marks", "the vendor caches by itself"));
-    }
+fn mark(field: String) -> Loss {
+    Loss::dropped(field, "the vendor caches by itself")
 }
 
 /// What is lost of one part. An answer that is sent back loses no more than what only marks it.
-fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> String, losses: &mut Vec<Loss>) {
+fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> String, losses: &mut Losses) {
     beside(part, foreign, field, losses);
     let loss = match part {
         Part::Image { source: Media::Id(_), .. } | Part::File { source: FileSource::Id(_), .. }
@@ -174,8 +200,8 @@ fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> Stri
             Loss::dropped(field(), "the wire has no context of a document")
         }
         Part::SearchResult { .. } => Loss::emulated(field(), "the search result became text"),
-        Part::Foreign { dialect, .. } if *dialect != Dialect::OpenAiChat => {
-            Loss::refused(field(), "only another vendor's wire has this block")
+        Part::Foreign { dialect, kind, .. } if *dialect != Dialect::OpenAiChat => {
+            Loss::foreign_part(field(), kind)
         }
         Part::RedactedReasoning { .. } => Loss::dropped(field(), "hidden reasoning of another vendor"),
         Part::Reasoning { .. } if !target.compatible => {
@@ -201,7 +227,7 @@ fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> Stri
 }
 
 /// What a part loses beside itself: its sources, and members that another wire gave it.
-fn beside(part: &Part, foreign: bool, field: &dyn Fn() -> String, losses: &mut Vec<Loss>) {
+fn beside(part: &Part, foreign: bool, field: &dyn Fn() -> String, losses: &mut Losses) {
     let cites = match part {
         Part::Text { citations, .. } => !citations.is_empty(),
         Part::File { citations, source, .. } => {
@@ -216,7 +242,7 @@ fn beside(part: &Part, foreign: bool, field: &dyn Fn() -> String, losses: &mut V
     if let Part::Text { extra, .. } = part
         && foreign
     {
-        let names = extra.keys().map(|name| format!("{}.{name}", field()));
+        let names = strangers(extra).map(|name| format!("{}.{name}", field()));
         losses.extend(names.map(|name| Loss::dropped(name, "another wire's own field")));
     }
 }

@@ -9,15 +9,17 @@ use crate::chat::{FileSource, Media, Message, Part, Role, ToolCall, ToolInput, T
 use crate::json::{At, Fault, Fields, elements, string};
 use crate::media::{checked_base64, data_url};
 use crate::openai_chat::reply::reasoning;
+use crate::places::{Place, Places};
 
-pub(super) fn decode(raw: &RawValue) -> Result<Vec<Message>, Fault> {
+pub(super) fn decode(raw: &RawValue, places: &mut Places) -> Result<Vec<Message>, Fault> {
     let at = At::Root.field("messages");
     let raws = elements(raw, &at)?;
     if raws.is_empty() {
         return Err(Fault::invalid(&at, "`messages` is empty: send at least one message"));
     }
     let mut legacy = Legacy::default();
-    raws.into_iter().enumerate().map(|(index, raw)| message(raw, &at.index(index), &mut legacy)).collect()
+    let read = |(index, raw)| message(raw, &at.index(index), &mut legacy, places);
+    raws.into_iter().enumerate().map(read).collect()
 }
 
 /// Calls of the form of 2023, which have no ids: a result answers the last call of its name.
@@ -31,6 +33,10 @@ impl Legacy {
         format!("call_legacy_{number}")
     }
 
+    fn is(id: &str) -> bool {
+        id.starts_with("call_legacy_")
+    }
+
     fn open(&mut self, name: &str) -> String {
         self.calls.push(name.to_owned());
         Self::id(self.calls.len())
@@ -41,7 +47,7 @@ impl Legacy {
     }
 }
 
-fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
+fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy, places: &mut Places) -> Result<Message, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let word = fields.need_text("role")?;
     let role = match word.as_str() {
@@ -57,7 +63,8 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
         }
     };
     let mut name = fields.text("name")?;
-    let mut said = content(&mut fields, role)?;
+    let (mut said, listed) = content(&mut fields, role)?;
+    let count = said.len();
     let content = match role {
         Role::System | Role::Developer | Role::User => said,
         Role::Assistant => {
@@ -86,29 +93,66 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy) -> Result<Message, 
             vec![Part::ToolResult(ToolResult { call_id, content: said, is_error: false })]
         }
     };
+    places.message(at, places_of(&content, at, listed, count));
     Ok(Message { role, name, content, extra: fields.rest() })
 }
 
-fn content(fields: &mut Fields<'_, '_>, role: Role) -> Result<Vec<Part>, Fault> {
+/// Where each part stood. `count` of them were said in `content`: as an array, if it is `listed`.
+fn places_of(parts: &[Part], at: &At<'_>, listed: bool, count: usize) -> Vec<Place> {
+    let content = at.field("content");
+    let (mut said, mut calls) = (0, 0);
+    let place = |part: &Part| {
+        let member = match part {
+            Part::ToolResult(result) => {
+                let held = (0..result.content.len()).map(|number| Place::new(&content.index(number), ""));
+                return Place::new(at, "").holding(held.collect());
+            }
+            Part::Reasoning { signature: None, .. } => "reasoning_content",
+            Part::Reasoning { .. } | Part::RedactedReasoning { .. } => "reasoning_details",
+            _ if said < count => {
+                said += 1;
+                let inner = match part {
+                    Part::Image { .. } => "image_url",
+                    Part::File { .. } => "file",
+                    Part::Audio { .. } => "input_audio",
+                    _ => "",
+                };
+                let at = if listed { content.index(said - 1) } else { content };
+                return Place::new(&at, inner);
+            }
+            Part::Refusal { .. } => "refusal",
+            Part::AudioRef { .. } => "audio",
+            Part::ToolCall(call) if Legacy::is(&call.id) => "function_call",
+            _ => {
+                calls += 1;
+                return Place::new(&at.field("tool_calls").index(calls - 1), "");
+            }
+        };
+        Place::new(&at.field(member), "")
+    };
+    parts.iter().map(place).collect()
+}
+
+/// The parts, and whether they stand in an array.
+fn content(fields: &mut Fields<'_, '_>, role: Role) -> Result<(Vec<Part>, bool), Fault> {
     let at = fields.at.field("content");
     let Some(raw) = fields.take("content") else {
         return match role {
-            Role::Assistant | Role::Tool => Ok(Vec::new()),
+            Role::Assistant | Role::Tool => Ok((Vec::new(), false)),
             Role::System | Role::Developer | Role::User => Err(Fault::missing(&at)),
         };
     };
     if let Some(text) = string(raw) {
         let text = text.into_owned();
-        return Ok(if text.is_empty() { Vec::new() } else { vec![Part::text(text)] });
+        let parts = if text.is_empty() { Vec::new() } else { vec![Part::text(text)] };
+        return Ok((parts, false));
     }
     if !raw.get().starts_with('[') {
         return Err(Fault::mistyped(&at, "a string or an array of parts", raw));
     }
-    elements(raw, &at)?
-        .into_iter()
-        .enumerate()
-        .map(|(index, raw)| part(raw, &at.index(index), role))
-        .collect()
+    let raws = elements(raw, &at)?.into_iter().enumerate();
+    let parts = raws.map(|(index, raw)| part(raw, &at.index(index), role));
+    Ok((parts.collect::<Result<_, _>>()?, true))
 }
 
 /// A part. Everybody writes text, users alone send media, and only the model refuses.

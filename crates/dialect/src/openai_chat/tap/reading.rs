@@ -2,16 +2,21 @@
 
 use memchr::memmem;
 
+use crate::error::WireError;
 use crate::facts::StreamFacts;
-use crate::json::string;
+use crate::json::Mapped;
 use crate::openai_chat::choice_number;
 use crate::openai_chat::facts::{Sighting, text_bytes};
+use crate::sse::relay::lists_objects;
+
+const CALLS: &[u8] = b"\"tool_calls\"";
 
 /// Searchers for the marks that decide whether an event is read, built once for a stream.
 #[derive(Debug)]
 pub(super) struct Marks {
     usage: memmem::Finder<'static>,
     choice: memmem::Finder<'static>,
+    calls: memmem::Finder<'static>,
     finish: memmem::Finder<'static>,
 }
 
@@ -22,6 +27,8 @@ pub(super) struct Reading {
     /// Bits of the choices seen and of those finished. There are at most 128.
     seen: u128,
     ended: u128,
+    /// Those that call a tool.
+    calls: u128,
     /// A choice beyond those bits was seen; whether all are finished cannot be told.
     beyond: bool,
 }
@@ -31,6 +38,7 @@ impl Default for Marks {
         Self {
             usage: memmem::Finder::new(b"\"usage\""),
             choice: memmem::Finder::new(b"\"choices\":[{\"index\":"),
+            calls: memmem::Finder::new(CALLS),
             finish: memmem::Finder::new(b"\"finish_reason\":"),
         }
     }
@@ -64,6 +72,8 @@ impl Marks {
             return false;
         }
         read.saw(index, false);
+        let delta = &delta[..end.min(delta.len())];
+        read.called(index, self.calls.find(delta).is_some_and(|mark| begins_calls(&delta[mark..])));
         read.count(bytes);
         true
     }
@@ -76,17 +86,26 @@ impl Reading {
         StreamFacts { finished, ..self.facts.clone() }
     }
 
-    /// Reads the data of any event. True if it is the extra usage chunk.
-    pub(super) fn event(&mut self, data: &[u8]) -> bool {
-        if data.trim_ascii().is_empty() {
-            return false;
-        }
-        let Ok(seen) = serde_json::from_slice::<Sighting<'_>>(data) else {
+    /// Whether a tool call lacks its end: no choice that calls a tool ends without a reason.
+    pub(super) fn breaks_off(&self) -> bool {
+        self.calls & !self.ended != 0
+    }
+
+    /// Reads the data of any event, which is JSON. True if it is the extra usage chunk. Errors: it is no object, or its
+    /// choices are no list of objects.
+    pub(super) fn event(&mut self, data: &[u8]) -> Result<bool, WireError> {
+        let Ok(Mapped(seen)) = serde_json::from_slice::<Mapped<Sighting<'_>>>(data) else {
+            lists_objects(data, "choices")?;
+            self.facts.begun = true;
             self.facts.unreadable_events += 1;
-            return false;
+            return Ok(false);
         };
-        if let Some(fault) = seen.fault() {
-            self.facts.upstream_error = Some(fault.message);
+        match seen.fault() {
+            Some(fault) => self.facts.upstream_error = Some(fault),
+            None => self.facts.begun = true,
+        }
+        if self.facts.id.is_none() {
+            self.facts.id = seen.id();
         }
         if let Some(model) = seen.model() {
             self.facts.model.get_or_insert(model);
@@ -95,18 +114,29 @@ impl Reading {
             self.facts.service_tier = Some(tier);
         }
         let usage = seen.usage();
-        self.facts.usage = usage.or_else(|| seen.usage_in_choice()).or(self.facts.usage);
         let mut total = 0;
-        let choices = seen.choices.as_deref();
-        for (number, choice) in choices.unwrap_or_default().iter().enumerate() {
+        let mut empty = seen.choices().is_some();
+        for (number, choice) in seen.choices().into_iter().flatten().enumerate() {
+            empty = false;
             let number = choice_number(choice.index, number);
-            let bytes = choice.delta.map_or(0, |delta| text_bytes(delta.get().as_bytes()).0);
-            let ended = choice.finish_reason.and_then(string).is_some_and(|reason| !reason.is_empty());
-            self.saw(number, ended);
+            let delta = choice.delta.map_or(&[][..], |delta| delta.get().as_bytes());
+            let (bytes, _) = text_bytes(delta);
+            let finish = choice.finish();
+            // Some vendors repeat it.
+            let ended_before = self.ended;
+            self.saw(number, finish.is_some());
+            let mark = memmem::find(delta, CALLS);
+            self.called(number, mark.is_some_and(|mark| begins_calls(&delta[mark..])));
+            self.facts.finish.extend(finish.filter(|_| self.ended != ended_before));
             total += bytes;
         }
         self.count(total);
-        usage.is_some() && choices.is_some_and(<[_]>::is_empty)
+        self.facts.tell(usage.or_else(|| seen.usage_in_choice()));
+        Ok(usage.is_some() && empty)
+    }
+
+    fn called(&mut self, choice: u32, calls: bool) {
+        self.calls |= u128::from(calls).checked_shl(choice).unwrap_or_default();
     }
 
     fn saw(&mut self, choice: u32, ended: bool) {
@@ -123,6 +153,13 @@ impl Reading {
         self.facts.content_bytes += bytes;
         self.facts.content_events += u64::from(bytes > 0);
     }
+}
+
+/// Whether the member [`CALLS`] holds a call: some vendors write null or an empty list into every delta.
+fn begins_calls(member: &[u8]) -> bool {
+    let list = member[CALLS.len()..].trim_ascii_start().strip_prefix(b":");
+    let first = list.and_then(|list| list.trim_ascii_start().strip_prefix(b"["));
+    first.is_some_and(|first| first.trim_ascii_start().starts_with(b"{"))
 }
 
 #[cfg(test)]

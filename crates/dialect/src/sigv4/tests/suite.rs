@@ -33,6 +33,9 @@ const NORMALISED: [&str; 6] = [
 /// Headers folded over lines, which HTTP/1.1 forbids, and hyper refuses before anybody sees them.
 const FOLDED: [&str; 1] = ["get-header-value-multiline"];
 
+/// The token is added when all else is signed, which services other than Bedrock take.
+const TOKEN_AFTER: &str = "post-sts-header-after";
+
 /// The suite is signed for a service `service`, which a request for Bedrock may not be: all but that is checked.
 fn of_service(authorization: &str) -> Signature<'_> {
     let part = |name: &str| {
@@ -73,8 +76,13 @@ fn every_vector_that_applies_verifies() {
             let now = Timestamp::parse("2015-08-30T12:36:00Z").unwrap();
             signature.verify(&arrived.request(), &arrived.body, &key, now)
         };
+        if name == TOKEN_AFTER {
+            assert!(matches!(verify(SECRET), Err(SigV4Error::Incomplete(_))), "{name}");
+            left_out.push(name);
+            continue;
+        }
         assert_eq!(verify(SECRET), Ok(()), "{name}");
         assert!(matches!(verify("another"), Err(SigV4Error::Mismatch { .. })), "{name}");
     }
-    assert_eq!((suite.requests.len(), left_out.len()), (38, NORMALISED.len() + FOLDED.len()));
+    assert_eq!((suite.requests.len(), left_out.len()), (38, NORMALISED.len() + FOLDED.len() + 1));
 }

@@ -11,4 +11,4 @@ use steelyard_dialect::{Dialect, Outside};
 const DIALECT: Dialect = Dialect::AnthropicMessages;
 
 /// A request whose path and headers say nothing of it.
-const NOWHERE: Outside<'static> = Outside { model: None, stream: false, version: None };
+const NOWHERE: Outside<'static> = Outside { model: None, stream: false, version: None, headers: None };

@@ -173,7 +173,7 @@ fn a_tool_loop_without_its_thought_goes_on_without_thinking() {
 fn a_body_without_a_model_takes_it_from_the_path() {
     let body = br#"{"anthropic_version":"bedrock-2023-05-31","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
     assert!(DIALECT.decode_request(body, &NOWHERE).is_err());
-    let outside = Outside { model: Some("claude-opus-5"), stream: true, version: None };
+    let outside = Outside { model: Some("claude-opus-5"), stream: true, version: None, headers: None };
     let request = DIALECT.decode_request(body, &outside).unwrap();
     assert_eq!((request.model.as_str(), request.stream), ("claude-opus-5", true));
     assert!(request.extra.is_empty());

@@ -2,6 +2,7 @@
 
 mod errors;
 pub(crate) mod properties;
+mod refusals;
 mod replies;
 mod requests;
 pub(crate) mod streams;
@@ -15,7 +16,7 @@ const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const CLAUDE_ADAPTIVE: &str = "global.anthropic.claude-opus-4-6-v1";
 
 fn path(model: &str) -> Outside<'_> {
-    Outside { model: Some(model), stream: false, version: None }
+    Outside { model: Some(model), stream: false, version: None, headers: None }
 }
 
 fn target(model: &str) -> Target<'_> {
@@ -29,5 +30,6 @@ fn context() -> ReplyContext {
         created: 7,
         include_usage: true,
         elapsed_ms: 812,
+        echo: None,
     }
 }

@@ -9,7 +9,7 @@ use steelyard_dialect::{ChatResponse, Dialect};
 
 use super::meaning::differences;
 use super::rows::lay;
-use super::{DIALECTS, pairs, said, streams};
+use super::{CLIENTS, DIALECTS, pairs, said, streams};
 use crate::fixtures;
 use crate::wire::{context, decoded, encoded};
 
@@ -221,7 +221,7 @@ fn a_stream_cut_anywhere_reads_the_same_on_every_other_wire() {
         for row in all.rows.iter().filter(|row| !row.whole) {
             let stream = streams::of(vendor, &all.body(row));
             let (events, _) = decoded(vendor, &[&stream]);
-            let wanted = DIALECTS.map(|client| encoded(client, &events));
+            let wanted = CLIENTS.map(|client| encoded(client, &events));
             for at in 0..=stream.len() {
                 let (head, tail) = stream.split_at(at);
                 let (again, end) = decoded(vendor, &[head, tail]);
@@ -230,7 +230,7 @@ fn a_stream_cut_anywhere_reads_the_same_on_every_other_wire() {
             // The same bytes too, however small the pieces.
             for size in [1, 7, 64] {
                 let (again, _) = decoded(vendor, &stream.chunks(size).collect::<Vec<_>>());
-                let written = DIALECTS.map(|client| encoded(client, &again));
+                let written = CLIENTS.map(|client| encoded(client, &again));
                 assert!(written == wanted, "{}: {} in pieces of {size}", vendor.name(), row.field);
             }
         }

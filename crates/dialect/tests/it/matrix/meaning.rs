@@ -56,6 +56,7 @@ pub(crate) fn of(request: &ChatRequest) -> Meaning {
         prompt_cache_key,
         prompt_cache_retention,
         origin,
+        places: _,
         extra,
     } = request;
     let mut all = Meaning::new();
@@ -74,8 +75,10 @@ pub(crate) fn of(request: &ChatRequest) -> Meaning {
     put("parallel_tool_calls", parallel_tool_calls.filter(|parallel| !parallel).map(debug));
     put("response_format", response_format.as_ref().and_then(format));
     put("max_output_tokens", max_output_tokens.map(debug));
-    put("temperature", temperature.map(debug));
-    put("top_p", top_p.map(debug));
+    // One is every wire's own setting.
+    let moved = |value: &f64| (value - 1.0).abs() > f64::EPSILON;
+    put("temperature", temperature.filter(moved).map(debug));
+    put("top_p", top_p.filter(moved).map(debug));
     put("top_k", top_k.map(debug));
     put("stop", Some(debug(stop)).filter(|_| !stop.is_empty()));
     put("n", choices.filter(|choices| *choices != 1).map(debug));
@@ -101,10 +104,10 @@ pub(crate) fn of(request: &ChatRequest) -> Meaning {
     put("web_search_options", json(web_search_options));
     put("prompt_cache_key", prompt_cache_key.clone());
     put("prompt_cache_retention", prompt_cache_retention.clone());
-    for (name, said) in stream_extra {
+    for (name, said) in stream_extra.iter().filter(|(_, said)| said.get() != "false") {
         put(&format!("stream_options.{name}"), Some(value(said.get())));
     }
-    for (name, said) in extra {
+    for (name, said) in extra.iter().filter(|(_, said)| !said.is_empty()) {
         // What AWS hands on to the model's vendor is a member of that vendor's.
         if name == "additionalModelRequestFields"
             && let Ok(Value::Object(members)) = serde_json::from_str(said.get())
@@ -169,8 +172,11 @@ fn tool(tool: &Tool) -> String {
 }
 
 fn members(extra: &Extra) -> String {
-    let members: Vec<String> =
-        extra.iter().map(|(name, said)| format!("{name}={}", value(said.get()))).collect();
+    let members: Vec<String> = extra
+        .iter()
+        .filter(|(_, said)| !said.is_empty())
+        .map(|(name, said)| format!("{name}={}", value(said.get())))
+        .collect();
     members.join(",")
 }
 

@@ -28,8 +28,9 @@ pub(crate) struct Wire {
 }
 
 /// The wires that requests are written for. Of each, first the one with the models that take the most.
-pub(crate) const WIRES: [Wire; 10] = [
+pub(crate) const WIRES: [Wire; 13] = [
     wire(Dialect::OpenAiChat, "OpenAI", "gpt-6-sol", false),
+    wire(Dialect::OpenAiChat, "GPT-4o", "gpt-4o", false),
     wire(Dialect::OpenAiChat, "compatible servers", "gpt-oss-120b", true),
     wire(Dialect::AnthropicMessages, "Claude 4.6", "claude-opus-4-6", false),
     wire(Dialect::AnthropicMessages, "Claude 4.5", "claude-sonnet-4-5", false),
@@ -39,11 +40,22 @@ pub(crate) const WIRES: [Wire; 10] = [
     wire(Dialect::BedrockConverse, "Claude 5", "global.anthropic.claude-sonnet-5-5-v1", false),
     wire(Dialect::BedrockConverse, "Amazon Nova", "us.amazon.nova-pro-v1:0", false),
     wire(Dialect::BedrockConverse, "gpt-oss", "openai.gpt-oss-120b-1:0", false),
+    wire(Dialect::GeminiGenerate, "Gemini 3", "gemini-3.8-flash", false),
+    wire(Dialect::GeminiGenerate, "Gemini 2.5", "gemini-2.5-pro", false),
 ];
 
-/// The dialects that clients and vendors speak.
-pub(crate) const DIALECTS: [Dialect; 3] =
-    [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse];
+/// The dialects that vendors speak.
+pub(crate) const DIALECTS: [Dialect; 4] =
+    [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::BedrockConverse, Dialect::GeminiGenerate];
+
+/// Those that clients speak. A vendor of Responses is asked in it by relay alone, so no answer of it is translated.
+pub(crate) const CLIENTS: [Dialect; 5] = [
+    Dialect::OpenAiChat,
+    Dialect::OpenAiResponses,
+    Dialect::AnthropicMessages,
+    Dialect::BedrockConverse,
+    Dialect::GeminiGenerate,
+];
 
 const fn wire(dialect: Dialect, title: &'static str, model: &'static str, compatible: bool) -> Wire {
     Wire { dialect, title, target: Target { model, max_output: None, compatible } }
@@ -51,7 +63,7 @@ const fn wire(dialect: Dialect, title: &'static str, model: &'static str, compat
 
 /// Ordered pairs of dialects that differ: who calls, and who answers.
 pub(crate) fn pairs() -> impl Iterator<Item = (Dialect, Dialect)> {
-    DIALECTS.into_iter().flat_map(|client| {
+    CLIENTS.into_iter().flat_map(|client| {
         DIALECTS.into_iter().filter(move |vendor| *vendor != client).map(move |vendor| (client, vendor))
     })
 }

@@ -17,8 +17,10 @@ const INTRODUCTION: &str = include_str!("introduction.txt");
 fn title(dialect: Dialect) -> &'static str {
     match dialect.name() {
         "openai_chat" => "OpenAI Chat Completions",
+        "openai_responses" => "OpenAI Responses",
         "anthropic_messages" => "Anthropic Messages",
         "bedrock_converse" => "Bedrock Converse",
+        "gemini_generate" => "Gemini generateContent",
         other => panic!("{other} has no title yet"),
     }
 }

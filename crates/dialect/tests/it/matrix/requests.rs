@@ -9,7 +9,7 @@ use steelyard_dialect::{ChatRequest, Dialect, Loss, LossKind, accept};
 
 use super::meaning::{self, differences};
 use super::rows::{Requests, Row, outside};
-use super::{DIALECTS, WIRES, Wire, pairs};
+use super::{CLIENTS, DIALECTS, WIRES, Wire, pairs};
 
 /// What became of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn leaves(value: &Value, path: String, out: &mut BTreeMap<String, Vec<String>>) 
 #[test]
 fn every_field_is_kept_or_told_of() {
     let mut faults = String::new();
-    for client in DIALECTS {
+    for client in CLIENTS {
         let all = Requests::of(client);
         for wire in &WIRES {
             for row in &all.rows {
@@ -206,7 +206,7 @@ fn strict_calls_are_refused_for_what_is_lost_and_for_nothing_else() {
 
 #[test]
 fn a_sentence_stands_only_where_something_is_mapped() {
-    for client in DIALECTS {
+    for client in CLIENTS {
         let all = Requests::of(client);
         for row in &all.rows {
             for name in row.mapped.keys() {
@@ -241,7 +241,7 @@ fn a_wires_own_requests_lose_what_their_model_does_not_take() {
 
 #[test]
 fn what_is_sent_is_what_it_was() {
-    for client in DIALECTS {
+    for client in CLIENTS {
         let all = Requests::of(client);
         for vendor in DIALECTS.into_iter().filter(|vendor| *vendor != client) {
             let mut report = String::new();

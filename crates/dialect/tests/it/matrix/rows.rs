@@ -72,8 +72,9 @@ impl Row {
 
 /// What a wire tells outside of the body.
 pub(crate) fn outside(dialect: Dialect, stream: bool) -> Outside<'static> {
-    let model = (dialect == Dialect::BedrockConverse).then_some("smart");
-    Outside { model, stream, version: None }
+    let in_path = matches!(dialect, Dialect::BedrockConverse | Dialect::GeminiGenerate);
+    let model = in_path.then_some("smart");
+    Outside { model, stream, version: None, headers: None }
 }
 
 /// Lays one value over another, member by member.

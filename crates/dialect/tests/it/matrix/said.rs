@@ -15,8 +15,16 @@ use super::meaning::{self, Meaning};
 
 /// What the answer says.
 pub(crate) fn of(response: &ChatResponse) -> Meaning {
-    let ChatResponse { id: _, model: _, created: _, choices, usage, service_tier, system_fingerprint } =
-        response;
+    let ChatResponse {
+        id: _,
+        model: _,
+        created: _,
+        choices,
+        usage,
+        service_tier,
+        geo: _,
+        system_fingerprint,
+    } = response;
     let mut all = Meaning::new();
     for Choice { index, message, finish, logprobs } in choices {
         let Message { role: _, name: _, content, extra } = message;
@@ -136,6 +144,7 @@ pub(crate) fn gathered(events: &[StreamEvent]) -> Response {
                 response.service_tier = Some(tier.clone());
                 continue;
             }
+            StreamEvent::Geo(_) => continue,
             StreamEvent::Text { choice, .. }
             | StreamEvent::Reasoning { choice, .. }
             | StreamEvent::ReasoningSignature { choice, .. }
@@ -200,6 +209,9 @@ fn take(choice: &mut Growing, event: &StreamEvent) {
         }
         StreamEvent::Annotations { annotations, .. } => choice.annotations = Some(annotations.clone()),
         StreamEvent::Finish { reason, .. } => choice.finish = Some(reason.clone()),
-        StreamEvent::Start { .. } | StreamEvent::Usage(_) | StreamEvent::ServiceTier(_) => {}
+        StreamEvent::Start { .. }
+        | StreamEvent::Usage(_)
+        | StreamEvent::ServiceTier(_)
+        | StreamEvent::Geo(_) => {}
     }
 }

@@ -10,6 +10,7 @@ pub(crate) fn of(dialect: Dialect, answer: &Value) -> Vec<u8> {
         "openai_chat" => chunks(answer),
         "anthropic_messages" => events(answer),
         "bedrock_converse" => frames(answer),
+        "gemini_generate" => answers(answer),
         other => panic!("{other} streams in a way that nobody wrote down here"),
     }
 }
@@ -198,4 +199,44 @@ fn frames(answer: &Value) -> Vec<u8> {
     event("messageStop", stop);
     event("metadata", metadata);
     out.to_vec()
+}
+
+/// Each event is an answer with the next piece; what stands beside the content comes with the last.
+fn answers(answer: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut event = |more: Value| {
+        let mut event = json!({"modelVersion": answer["modelVersion"], "responseId": answer["responseId"]});
+        super::rows::lay(&mut event, &more);
+        out.extend(format!("data: {event}\r\n\r\n").into_bytes());
+    };
+    if !answer["promptFeedback"].is_null() {
+        event(json!({"promptFeedback": answer["promptFeedback"]}));
+    }
+    for candidate in list(&answer["candidates"]) {
+        let mut piece = |part: Value| {
+            let content = json!({"role": "model", "parts": [part]});
+            event(json!({"candidates": [{"content": content, "index": candidate["index"]}]}));
+        };
+        for part in list(&candidate["content"]["parts"]) {
+            match part["text"].as_str() {
+                Some(said) => {
+                    for half in halves(said) {
+                        let mut half_part = part.clone();
+                        half_part["text"] = json!(half);
+                        piece(half_part);
+                    }
+                }
+                None => piece(part.clone()),
+            }
+        }
+    }
+    let mut last = json!({"usageMetadata": answer["usageMetadata"]});
+    if !answer["candidates"].is_null() {
+        last["candidates"] = answer["candidates"].clone();
+        for candidate in last["candidates"].as_array_mut().unwrap() {
+            candidate["content"] = json!({"role": "model", "parts": [{"text": ""}]});
+        }
+    }
+    event(last);
+    out
 }

@@ -76,7 +76,9 @@ fn losses(request: &ChatRequest) -> Vec<Loss> {
         ("store", request.store == Some(true), "it keeps nothing"),
     ];
     let named = asked.into_iter().filter(|(_, asked, _)| *asked);
-    let unknown = request.extra.keys().map(|field| match field.as_str() {
+    // Betas are a model's, and here is none.
+    let said = request.extra.iter().filter(|(field, said)| !said.is_empty() && *field != "anthropic-beta");
+    let unknown = said.map(|(field, _)| match field.as_str() {
         "guardrailConfig" => Loss::refused(field, "it has no guardrails"),
         field => Loss::dropped(field, "it does not know the field"),
     });

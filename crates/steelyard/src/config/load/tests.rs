@@ -34,6 +34,26 @@ fn every_mistake_is_shown_with_its_line_and_a_remedy() {
             "error: `lots` is not a number of bytes: write it as 512KiB or 64MiB\n --> steelyard.toml:2:12\n  |\n2 | max_body = \"lots\"\n  |            ^^^^^^",
         ),
         (
+            "[server]\nmax_body = \"0\"\n",
+            "error: 0 bytes let nothing through: write it as 512KiB or 64MiB\n --> steelyard.toml:2:12\n  |\n2 | max_body = \"0\"\n  |            ^^^",
+        ),
+        (
+            "[[channels]]\nname = \"a\"\nprovider = \"sandbox\"\nmax_answer = 0\n",
+            "error: 0 bytes let nothing through: write it as 512KiB or 64MiB\n --> steelyard.toml:4:14\n  |\n4 | max_answer = 0\n  |              ^",
+        ),
+        (
+            "[server]\nlisten = 5\n",
+            "error: an integer cannot stand here\n --> steelyard.toml:2:10\n  |\n2 | listen = 5\n  |          ^\n  = help: expected a string",
+        ),
+        (
+            "[[prices]]\nchannel = \"sandbox\"\nmodel = \"m\"\nfrom = 2026-01-01\ninput = \"1\"\noutput = \"2\"\ncontext_window = 0\n",
+            "error: a context_window of 0 leaves room for no call\n --> steelyard.toml:7:18\n  |\n7 | context_window = 0\n  |                  ^\n  = help: give the number of tokens, or leave it out",
+        ),
+        (
+            "[[channels]]\nname = \"a\"\nprovider = \"azure\"\nbase_url = \"http://a\"\nentra = { tenant = \"\", client_id = \"i\", client_secret = \"vault:s\" }\n",
+            "error: channel `a`: the tenant is empty\n --> steelyard.toml:5:20\n  |\n5 | entra = { tenant = \"\", client_id = \"i\", client_secret = \"vault:s\" }\n  |                    ^^\n  = help: give the one that Microsoft Entra shows",
+        ),
+        (
             "[server]\nbody_timeout = \"0s\"\n",
             "error: `0s` is not a length of time: write it as 500ms, 10s or 2m\n --> steelyard.toml:2:16\n  |\n2 | body_timeout = \"0s\"\n  |                ^^^^",
         ),
@@ -236,8 +256,8 @@ fn later_layers_win_and_are_remembered() {
     assert_eq!(origin(&loaded, "server.max_body"), "file, line 4");
     assert_eq!(origin(&loaded, "server.body_timeout"), "default");
     assert_eq!(origin(&loaded, "channels.up.base_url"), "file, line 8");
-    assert_eq!(origin(&loaded, "channels.up.geo"), "default");
-    assert_eq!(origin(&loaded, "channels.sandbox.geo"), "built in");
+    assert_eq!(origin(&loaded, "channels.up.models"), "default");
+    assert_eq!(origin(&loaded, "channels.sandbox.models"), "built in");
     assert_eq!(loaded.path.as_deref(), Some(Path::new("my.toml")));
     assert_eq!(loaded.data_dir.as_deref(), Some(Path::new("/h/.local/share/steelyard")));
 
@@ -315,6 +335,28 @@ fn a_variable_of_the_environment_that_cannot_be_used_has_no_line() {
 }
 
 #[test]
+fn accounts_at_azure_are_checked() {
+    let refused = |fields: &str| refused(&format!("[[channels]]\nname = \"a\"\n{fields}\n"));
+    assert!(refused("provider = \"azure\"").contains("channel `a` has no base_url"));
+    let entra = "entra = { tenant = \"t\", client_id = \"i\", client_secret = \"env:SECRET\" }";
+    for field in ["api_version = \"2024-10-21\"", "deployments = { d = \"gpt-4o\" }", entra] {
+        let shown = refused(&format!("provider = \"openai\"\n{field}"));
+        assert!(shown.contains("has a meaning for provider `azure` only"), "{shown}");
+        assert!(shown.contains("steelyard.toml:4:"), "{shown}");
+    }
+    let shown = refused("provider = \"openai\"\nresponses = true");
+    assert!(shown.contains("has a meaning for provider `compatible` only"), "{shown}");
+    let text =
+        "[[channels]]\nname = \"a\"\nprovider = \"azure\"\nbase_url = \"https://hansa.openai.azure.com\"\n";
+    assert!(warned(text, &[])[0].contains("add api_key = \"env:AZURE_OPENAI_API_KEY\""));
+    let unset = warned(&format!("{text}{entra}\n"), &[]);
+    assert!(unset[0].contains("environment variable SECRET is not set"), "{unset:?}");
+    assert_eq!(warned(&format!("{text}{entra}\n"), &[("SECRET", "s")]), [""; 0]);
+    let shown = Loaded::of(&format!("{text}api_key = \"env:K\"\n{entra}\n"), &[("K", "k")]).unwrap_err();
+    assert!(shown.to_string().contains("two credentials, an api_key and entra"), "{shown}");
+}
+
+#[test]
 fn accounts_at_aws_and_anthropic_are_checked() {
     let refused = |fields: &str| {
         let text = format!("[[channels]]\nname = \"a\"\n{fields}\n");
@@ -327,6 +369,7 @@ fn accounts_at_aws_and_anthropic_are_checked() {
     assert!(refused("provider = \"openai\"\nregion = \"eu-west-1\"").contains("region has a meaning for"));
     let warned = |fields: &str| warned(&format!("[[channels]]\nname = \"a\"\n{fields}\n"), &[]).join("\n");
     assert!(warned("provider = \"anthropic\"").contains("add api_key = \"env:ANTHROPIC_API_KEY\""));
+    assert!(warned("provider = \"gemini\"").contains("add api_key = \"env:GEMINI_API_KEY\""));
     let pair = "provider = \"bedrock\"\nregion = \"us-east-1\"\n\
                 credentials = { access_key_id = \"AKIA1\", secret_access_key = \"hush\" }";
     let warning = warned(pair);
@@ -337,7 +380,7 @@ fn accounts_at_aws_and_anthropic_are_checked() {
 
 #[test]
 fn notes_are_no_errors() {
-    let loaded = Loaded::of("", &[("GEMINI_API_KEY", "x")]).unwrap();
+    let loaded = Loaded::of("", &[("MISTRAL_API_KEY", "x")]).unwrap();
     assert_eq!(loaded.warnings[0].severity, Severity::Note);
 }
 

@@ -23,7 +23,11 @@ async fn texts_come_through() {
         let (said, _) =
             hear(&world, pair, chat().texts(["Good ", "day, ", "ünï 😀", "\n\"quoted\"\n"])).await;
         assert_eq!(said.text, "Good day, ünï 😀\n\"quoted\"\n", "{pair:?}");
-        let stop = if pair.client == Wire::OpenAi { "stop" } else { "end_turn" };
+        let stop = match pair.client {
+            Wire::OpenAi => "stop",
+            Wire::Anthropic | Wire::Bedrock => "end_turn",
+            Wire::Gemini => "STOP",
+        };
         assert_eq!(said.stop, stop, "{pair:?}");
     }
 }
@@ -35,13 +39,22 @@ async fn parallel_calls_keep_ids_names_and_inputs() {
     for pair in Pair::all() {
         let script = chat().text("Let me see.").tool("call_1", "f", &city).tool("call_2", "g", &json!({}));
         let (said, _) = hear(&world, pair, script).await;
-        let expected = [
-            ("call_1".to_owned(), "f".to_owned(), city.clone()),
-            ("call_2".to_owned(), "g".to_owned(), json!({})),
-        ];
-        assert_eq!(said.calls, expected, "{pair:?}");
+        let ids: Vec<&str> = said.calls.iter().map(|(id, ..)| id.as_str()).collect();
+        match (pair.vendor, pair.client) {
+            // Google gives calls no ids; clients of other wires need some.
+            (Wire::Gemini, Wire::Gemini) => assert_eq!(ids, ["", ""], "{pair:?}"),
+            (Wire::Gemini, _) => assert!(!ids[0].is_empty() && ids[0] != ids[1], "{pair:?}: {ids:?}"),
+            _ => assert_eq!(ids, ["call_1", "call_2"], "{pair:?}"),
+        }
+        let calls: Vec<_> =
+            said.calls.iter().map(|(_, name, input)| (name.as_str(), input.clone())).collect();
+        assert_eq!(calls, [("f", city.clone()), ("g", json!({}))], "{pair:?}");
         assert_eq!(said.text, "Let me see.", "{pair:?}");
-        let stop = if pair.client == Wire::OpenAi { "tool_calls" } else { "tool_use" };
+        let stop = match pair.client {
+            Wire::OpenAi => "tool_calls",
+            Wire::Anthropic | Wire::Bedrock => "tool_use",
+            Wire::Gemini => "STOP",
+        };
         assert_eq!(said.stop, stop, "{pair:?}");
     }
 }
@@ -51,38 +64,52 @@ async fn reasoning_and_its_proofs_come_through() {
     let world = world().await;
     for pair in Pair::all() {
         let script = chat().reasoning_text("Let me ").reasoning_text("think.").signature("c2lnbmVk");
-        let (said, _) = hear(&world, pair, script.redacted("aGlkZGVu").text("42")).await;
+        // Google hides no thoughts.
+        let script = if pair.vendor == Wire::Gemini { script } else { script.redacted("aGlkZGVu") };
+        let (said, _) = hear(&world, pair, script.text("42")).await;
         assert_eq!((said.thinking.as_str(), said.text.as_str()), ("Let me think.", "42"), "{pair:?}");
-        if pair.vendor != Wire::OpenAi {
-            assert_eq!(said.signature, "c2lnbmVk", "{pair:?}");
-            assert_eq!(said.redacted, ["aGlkZGVu"], "{pair:?}");
-        }
+        let (signature, redacted): (_, &[&str]) = match (pair.vendor, pair.client) {
+            (Wire::Gemini, Wire::Gemini) => ("c2lnbmVk", &[]),
+            // Each proof means something to its own vendor, and Gemini's wire and the others have no word for each other's.
+            (Wire::OpenAi | Wire::Gemini, _) | (_, Wire::Gemini) => ("", &[]),
+            (Wire::Anthropic | Wire::Bedrock, _) => ("c2lnbmVk", &["aGlkZGVu"]),
+        };
+        assert_eq!(said.signature, signature, "{pair:?}");
+        assert_eq!(said.redacted, redacted, "{pair:?}");
     }
 }
 
 #[tokio::test]
 async fn stop_reasons_are_those_of_the_clients_wire() {
     let world = world().await;
-    // What the vendor says, then what a client of OpenAI's, Anthropic's and Bedrock's wire reads.
+    // What the vendor says, then what a client of OpenAI's, Anthropic's, Bedrock's and Gemini's wire reads.
     let cases = [
-        (Wire::OpenAi, "length", ["length", "max_tokens", "max_tokens"]),
-        (Wire::OpenAi, "content_filter", ["content_filter", "refusal", "content_filtered"]),
-        (Wire::Anthropic, "max_tokens", ["length", "max_tokens", "max_tokens"]),
-        (Wire::Anthropic, "refusal", ["content_filter", "refusal", "content_filtered"]),
-        (Wire::Anthropic, "pause_turn", ["stop", "pause_turn", "end_turn"]),
+        (Wire::OpenAi, "length", ["length", "max_tokens", "max_tokens", "MAX_TOKENS"]),
+        (Wire::OpenAi, "content_filter", ["content_filter", "refusal", "content_filtered", "SAFETY"]),
+        (Wire::Anthropic, "max_tokens", ["length", "max_tokens", "max_tokens", "MAX_TOKENS"]),
+        (Wire::Anthropic, "refusal", ["content_filter", "refusal", "content_filtered", "SAFETY"]),
+        (Wire::Anthropic, "pause_turn", ["stop", "pause_turn", "end_turn", "STOP"]),
         (
             Wire::Anthropic,
             "model_context_window_exceeded",
-            ["length", "model_context_window_exceeded", "model_context_window_exceeded"],
+            ["length", "model_context_window_exceeded", "model_context_window_exceeded", "MAX_TOKENS"],
         ),
-        (Wire::Bedrock, "max_tokens", ["length", "max_tokens", "max_tokens"]),
-        (Wire::Bedrock, "content_filtered", ["content_filter", "refusal", "content_filtered"]),
-        (Wire::Bedrock, "guardrail_intervened", ["content_filter", "refusal", "guardrail_intervened"]),
+        (Wire::Bedrock, "max_tokens", ["length", "max_tokens", "max_tokens", "MAX_TOKENS"]),
+        (Wire::Bedrock, "content_filtered", ["content_filter", "refusal", "content_filtered", "SAFETY"]),
+        (
+            Wire::Bedrock,
+            "guardrail_intervened",
+            ["content_filter", "refusal", "guardrail_intervened", "SAFETY"],
+        ),
         (
             Wire::Bedrock,
             "model_context_window_exceeded",
-            ["length", "model_context_window_exceeded", "model_context_window_exceeded"],
+            ["length", "model_context_window_exceeded", "model_context_window_exceeded", "MAX_TOKENS"],
         ),
+        (Wire::Gemini, "MAX_TOKENS", ["length", "max_tokens", "max_tokens", "MAX_TOKENS"]),
+        (Wire::Gemini, "SAFETY", ["content_filter", "refusal", "content_filtered", "SAFETY"]),
+        (Wire::Gemini, "RECITATION", ["content_filter", "refusal", "content_filtered", "RECITATION"]),
+        (Wire::Gemini, "OTHER", ["stop", "end_turn", "end_turn", "OTHER"]),
     ];
     for (vendor, word, read) in cases {
         for pair in Pair::all().filter(|pair| pair.vendor == vendor) {
@@ -96,12 +123,14 @@ async fn stop_reasons_are_those_of_the_clients_wire() {
 #[tokio::test]
 async fn a_stop_sequence_is_named_where_both_wires_can() {
     let world = world().await;
-    for pair in Pair::all().filter(|pair| pair.vendor != Wire::OpenAi) {
+    // OpenAI and Google say of both ends the same.
+    for pair in Pair::all().filter(|pair| !matches!(pair.vendor, Wire::OpenAi | Wire::Gemini)) {
         world.vendor(pair.vendor).next(chat().text("a").stop_sequence("END"));
         let mut body = hi(pair.client);
         match pair.client {
             Wire::OpenAi => body["stop"] = json!(["END"]),
             Wire::Anthropic => body["stop_sequences"] = json!(["END"]),
+            Wire::Gemini => body["generationConfig"] = json!({ "stopSequences": ["END"] }),
             Wire::Bedrock => {
                 body["inferenceConfig"] = json!({ "stopSequences": ["END"] });
                 body["additionalModelResponseFieldPaths"] = json!(["/stop_sequence"]);
@@ -110,10 +139,11 @@ async fn a_stop_sequence_is_named_where_both_wires_can() {
         let said = said(pair, &world.ask(pair, &body).await);
         match pair.client {
             Wire::OpenAi => assert_eq!(said.stop, "stop", "{pair:?}"),
+            Wire::Gemini => assert_eq!(said.stop, "STOP", "{pair:?}"),
             Wire::Anthropic | Wire::Bedrock => assert_eq!(said.stop, "stop_sequence", "{pair:?}"),
         }
         // Of Bedrock's models only Claude tells which it was, and only if asked.
-        if pair.client != Wire::OpenAi && pair.vendor == Wire::Anthropic {
+        if matches!(pair.client, Wire::Anthropic | Wire::Bedrock) && pair.vendor == Wire::Anthropic {
             assert_eq!(said.stop_sequence.as_deref(), Some("END"), "{pair:?}");
         }
     }
@@ -125,6 +155,14 @@ async fn refusals_are_told_as_each_wire_tells_them() {
     for pair in Pair::translated().filter(|pair| pair.vendor != Wire::Bedrock) {
         let (said, _) = hear(&world, pair, chat().refusal("I will not do that.")).await;
         match pair.client {
+            // On Google's wire it is text that the filter ended.
+            Wire::OpenAi if pair.vendor == Wire::Gemini => {
+                assert_eq!(
+                    (said.stop.as_str(), said.text.as_str()),
+                    ("content_filter", "I will not do that."),
+                    "{pair:?}"
+                );
+            }
             Wire::OpenAi => assert_eq!(said.refusal, "I will not do that.", "{pair:?}"),
             Wire::Anthropic => {
                 let told = said.refusal.clone() + &said.text;
@@ -134,7 +172,7 @@ async fn refusals_are_told_as_each_wire_tells_them() {
                     "{pair:?}"
                 );
             }
-            Wire::Bedrock => assert_eq!(said.text, "I will not do that.", "{pair:?}"),
+            Wire::Bedrock | Wire::Gemini => assert_eq!(said.text, "I will not do that.", "{pair:?}"),
         }
     }
 }
@@ -156,6 +194,8 @@ async fn every_class_of_usage_is_told_and_charged_exactly() {
         let expected = match pair.vendor {
             Wire::OpenAi => [450, 400, 150, 0, 180, 120],
             Wire::Anthropic => [450, 400, 100, 50, 180, 120],
+            // Google tells of no writes: what it keeps, it keeps by itself.
+            Wire::Gemini => [600, 400, 0, 0, 180, 120],
             Wire::Bedrock => [450, 400, 100, 50, 300, 0],
         };
         assert_eq!(used, expected, "{pair:?}");
@@ -181,6 +221,12 @@ async fn every_class_of_usage_is_told_and_charged_exactly() {
                 number("/cache_creation_input_tokens"),
                 number("/output_tokens"),
             ],
+            Wire::Gemini => [
+                number("/promptTokenCount"),
+                number("/cachedContentTokenCount"),
+                0,
+                number("/candidatesTokenCount") + number("/thoughtsTokenCount"),
+            ],
             Wire::Bedrock => [
                 number("/inputTokens") + number("/cacheReadInputTokens") + number("/cacheWriteInputTokens"),
                 number("/cacheReadInputTokens"),
@@ -188,7 +234,8 @@ async fn every_class_of_usage_is_told_and_charged_exactly() {
                 number("/outputTokens"),
             ],
         };
-        assert_eq!(told, [1000, 400, 150, 300], "{pair:?}: {usage}");
+        let written = if [pair.client, pair.vendor].contains(&Wire::Gemini) { 0 } else { 150 };
+        assert_eq!(told, [1000, 400, written, 300], "{pair:?}: {usage}");
     }
 }
 
@@ -216,6 +263,7 @@ async fn facts_of_the_call_are_in_headers_and_entry() {
         let (header, prefix) = match pair.client {
             Wire::OpenAi => ("x-request-id", "req_"),
             Wire::Anthropic => ("request-id", "req_"),
+            Wire::Gemini => ("x-steelyard-request-id", "req_"),
             Wire::Bedrock => ("x-amzn-requestid", ""),
         };
         let own = answer.header(header).unwrap_or_else(|| panic!("{pair:?}: no {header}: {answer:?}"));
@@ -224,10 +272,13 @@ async fn facts_of_the_call_are_in_headers_and_entry() {
         let dialect = match pair.client {
             Wire::OpenAi => "openai_chat",
             Wire::Anthropic => "anthropic_messages",
+            Wire::Gemini => "gemini_generate",
             Wire::Bedrock => "bedrock_converse",
         };
         assert_eq!(entry.dialect, dialect, "{pair:?}");
         let (_, vendors_id) = pair.vendor.request_id();
-        assert_eq!(entry.attempts[0].vendor_request_id.as_deref(), Some(vendors_id), "{pair:?}");
+        // Google's answers name their request nowhere in their head.
+        let vendors_id = Some(vendors_id).filter(|_| pair.vendor != Wire::Gemini);
+        assert_eq!(entry.attempts[0].vendor_request_id.as_deref(), vendors_id, "{pair:?}");
     }
 }

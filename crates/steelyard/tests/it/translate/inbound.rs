@@ -13,6 +13,7 @@ async fn post(client: &Client, wire: Wire, body: impl Into<reqwest::Body>) -> An
     let path = match wire {
         Wire::OpenAi => "/v1/chat/completions",
         Wire::Anthropic => "/v1/messages",
+        Wire::Gemini => "/v1beta/models/to-openai:generateContent",
         Wire::Bedrock => "/model/to-openai/converse",
     };
     let request = client.request(Method::POST, path).header("content-type", "application/json").body(body);
@@ -87,6 +88,11 @@ async fn json_that_is_no_request_is_refused_by_the_name_of_its_field() {
             Wire::Anthropic,
             json!({ "model": "to-openai", "max_tokens": "x", "messages": user(json!("hi")) }),
             "max_tokens",
+        ),
+        (
+            Wire::Anthropic,
+            json!({ "model": "to-openai", "max_tokens": 9, "messages": user(json!([{ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "@@@" } }])) }),
+            "data",
         ),
         (Wire::Bedrock, json!([]), ""),
         (Wire::Bedrock, json!({}), "messages"),

@@ -1,11 +1,16 @@
 //! Every client's wire against every vendor's, through the real binary.
 //!
-//! One server stands before three vendors, one of each wire; route `to-openai` leads to the first, and so on. Start
+//! One server stands before four vendors, one of each wire; route `to-openai` leads to the first, and so on. Start
 //! reading at [`world`] and [`read`]: what is asked, and how a strict client of each wire reads the answer.
 
+mod absent;
 mod answers;
+mod broken;
+mod drain;
+mod edges;
 mod failing;
 mod inbound;
+mod losses;
 mod nasty;
 mod read;
 mod reasoning;
@@ -21,7 +26,7 @@ use crate::app::serve;
 /// A server, and a vendor of each wire behind it.
 pub(crate) struct World {
     pub(crate) server: Steelyard,
-    vendors: [Upstream; 3],
+    vendors: [Upstream; 4],
 }
 
 /// How an answer is asked for.
@@ -63,6 +68,7 @@ pub(crate) fn route(vendor: Wire) -> &'static str {
     match vendor {
         Wire::OpenAi => "to-openai",
         Wire::Anthropic => "to-anthropic",
+        Wire::Gemini => "to-gemini",
         Wire::Bedrock => "to-bedrock",
     }
 }
@@ -81,6 +87,7 @@ pub(crate) async fn world_of(lines: &str, change: impl FnOnce(Config) -> Config)
         Upstream::speaking(Wire::OpenAi).await,
         Upstream::speaking(Wire::Anthropic).await,
         Upstream::speaking(Wire::Bedrock).await,
+        Upstream::speaking(Wire::Gemini).await,
     ];
     let mut config = Config::new();
     for vendor in &vendors {
@@ -131,13 +138,15 @@ pub(crate) fn request(
         (Wire::OpenAi, _) => "/v1/chat/completions".to_owned(),
         (Wire::Anthropic, _) => "/v1/messages".to_owned(),
         (Wire::Bedrock, Mode::Whole) => format!("/model/{model}/converse"),
+        (Wire::Gemini, Mode::Whole) => format!("/v1beta/models/{model}:generateContent"),
+        (Wire::Gemini, Mode::Streamed) => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
         (Wire::Bedrock, Mode::Streamed) => format!("/model/{model}/converse-stream"),
     };
-    if wire != Wire::Bedrock {
+    if matches!(wire, Wire::OpenAi | Wire::Anthropic) {
         body["model"] = json!(model);
-    }
-    if mode == Mode::Streamed && wire != Wire::Bedrock {
-        body["stream"] = json!(true);
+        if mode == Mode::Streamed {
+            body["stream"] = json!(true);
+        }
     }
     if mode == Mode::Streamed && wire == Wire::OpenAi {
         body["stream_options"] = json!({ "include_usage": true });
@@ -151,6 +160,7 @@ pub(crate) fn hi(wire: Wire) -> Value {
     match wire {
         Wire::OpenAi => json!({ "messages": [{ "role": "user", "content": "hi" }] }),
         Wire::Anthropic => json!({ "max_tokens": 100, "messages": [{ "role": "user", "content": "hi" }] }),
+        Wire::Gemini => json!({ "contents": [{ "role": "user", "parts": [{ "text": "hi" }] }] }),
         Wire::Bedrock => json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] }),
     }
 }
@@ -168,10 +178,23 @@ pub(crate) fn hi_with_tools(wire: Wire) -> Value {
             let tool = |name: &str| json!({ "name": name, "description": "d", "input_schema": schema });
             body["tools"] = json!([tool("f"), tool("g")]);
         }
+        Wire::Gemini => {
+            let tool =
+                |name: &str| json!({ "name": name, "description": "d", "parametersJsonSchema": schema });
+            body["tools"] = json!([{ "functionDeclarations": [tool("f"), tool("g")] }]);
+        }
         Wire::Bedrock => {
             let tool = |name: &str| json!({ "toolSpec": { "name": name, "description": "d", "inputSchema": { "json": schema } } });
             body["toolConfig"] = json!({ "tools": [tool("f"), tool("g")] });
         }
     }
     body
+}
+
+/// The member of a request that holds the conversation.
+pub(crate) const fn conversation(wire: Wire) -> &'static str {
+    match wire {
+        Wire::OpenAi | Wire::Anthropic | Wire::Bedrock => "messages",
+        Wire::Gemini => "contents",
+    }
 }

@@ -72,6 +72,15 @@ fn openai() -> Vec<(&'static str, Value)> {
             "members of other vendors",
             json!([user, { "role": "assistant", "content": "a", "annotations": [], "audio": null, "function_call": null, "reasoning_content": "hm" }, user]),
         ),
+        (
+            "a conversation that the assistant begins",
+            json!([{ "role": "assistant", "content": "Hello." }, user, { "role": "assistant", "content": "a " }]),
+        ),
+        (
+            "one that the assistant begins after instructions",
+            json!([{ "role": "system", "content": "One." }, { "role": "assistant", "content": "Hello." }, user]),
+        ),
+        ("the assistant alone", json!([{ "role": "assistant", "content": "Hello. \n" }])),
         ("names of speakers", json!([{ "role": "user", "name": "ann", "content": "hi" }])),
         (
             "the old functions",
@@ -103,6 +112,7 @@ fn anthropic() -> Vec<(&'static str, Value)> {
             json!([user, { "role": "assistant", "content": [{ "type": "thinking", "thinking": "hm", "signature": "c2ln" }, { "type": "text", "text": "a" }] }, user]),
         ),
         ("a prefill", json!([user, { "role": "assistant", "content": "The answer is" }])),
+        ("a prefill with white space", json!([user, { "role": "assistant", "content": "The answer is \n" }])),
         (
             "long ids",
             json!([user, { "role": "assistant", "content": [call(&format!("toolu_{}", "x".repeat(80)))] }, { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": format!("toolu_{}", "x".repeat(80)), "content": "r" }] }]),
@@ -114,6 +124,65 @@ fn anthropic() -> Vec<(&'static str, Value)> {
             { "type": "text", "text": "What is it?" },
         ] }]),
         ),
+    ]
+}
+
+/// Conversations of Gemini's wire.
+fn gemini() -> Vec<(&'static str, Value)> {
+    let user = json!({ "role": "user", "parts": [{ "text": "hi" }] });
+    let call = json!({ "functionCall": { "name": "f", "args": {} } });
+    let said = |parts: Value| json!({ "role": "model", "parts": parts });
+    let result = json!({ "functionResponse": { "name": "f", "response": { "result": "r" } } });
+    let results = |parts: Value| json!({ "role": "user", "parts": parts });
+    vec![
+        ("no roles", json!([{ "parts": [{ "text": "hi" }] }])),
+        ("the same role twice", json!([user, user])),
+        ("calls without ids", json!([user, said(json!([call, call])), results(json!([result, result]))])),
+        (
+            "the same call again",
+            json!([
+                user,
+                said(json!([call])),
+                results(json!([result])),
+                said(json!([call])),
+                results(json!([result]))
+            ]),
+        ),
+        (
+            "a result without words",
+            json!([
+                user,
+                said(json!([call])),
+                results(json!([{ "functionResponse": { "name": "f", "response": {} } }]))
+            ]),
+        ),
+        (
+            "words beside a result",
+            json!([
+                user,
+                said(json!([{ "text": "Let me see." }, call])),
+                results(json!([result, { "text": "And?" }]))
+            ]),
+        ),
+        (
+            "proofs of thought",
+            json!([
+                user,
+                said(
+                    json!([{ "text": "hm", "thought": true }, { "functionCall": { "name": "f", "args": {} }, "thoughtSignature": "AAAA" }])
+                ),
+                results(json!([result]))
+            ]),
+        ),
+        (
+            "the role of older results",
+            json!([user, said(json!([call])), { "role": "function", "parts": [result] }]),
+        ),
+        (
+            "a picture in snake case",
+            json!([{ "role": "user", "parts": [{ "text": "see" }, { "inline_data": { "mime_type": "image/png", "data": "iVBORw0KGgo=" } }] }]),
+        ),
+        ("the last words are the model's", json!([user, said(json!([{ "text": "The answer is \n" }]))])),
     ]
 }
 
@@ -133,6 +202,10 @@ fn bedrock() -> Vec<(&'static str, Value)> {
                     json!([{ "text": "see" }, { "image": { "format": "png", "source": { "bytes": "iVBORw0KGgo=" } } }])
                 )
             ]),
+        ),
+        (
+            "a prefill with white space",
+            json!([user, { "role": "assistant", "content": [{ "text": "The answer is \n" }] }]),
         ),
         ("an empty result", json!([user, call, result(json!([]))])),
         (
@@ -161,12 +234,13 @@ async fn histories_as_agents_send_them_are_taken_by_strict_vendors() {
         let histories = match client {
             Wire::OpenAi => openai(),
             Wire::Anthropic => anthropic(),
+            Wire::Gemini => gemini(),
             Wire::Bedrock => bedrock(),
         };
         for vendor in Wire::ALL.into_iter().filter(|vendor| *vendor != client) {
             for (name, messages) in &histories {
                 let mut body = hi_with_tools(client);
-                body["messages"] = messages.clone();
+                body[super::conversation(client)] = messages.clone();
                 let pair = Pair { client, vendor, mode: Mode::Whole };
                 let answer = world.ask(pair, &body).await;
                 if answer.status != 200 {
@@ -182,7 +256,7 @@ async fn histories_as_agents_send_them_are_taken_by_strict_vendors() {
 async fn parameters_out_of_a_vendors_range_are_fitted() {
     let world = world().await;
     let mut failed = Vec::new();
-    for vendor in [Wire::Anthropic, Wire::Bedrock] {
+    for vendor in [Wire::Anthropic, Wire::Bedrock, Wire::Gemini] {
         for (member, value) in [
             ("temperature", json!(1.8)),
             ("reasoning_effort", json!("high")),
@@ -225,6 +299,10 @@ async fn a_schema_for_the_answer_holds_on_every_wire() {
             Wire::Anthropic => {
                 body["output_config"] = json!({ "format": { "type": "json_schema", "schema": schema } });
             }
+            Wire::Gemini => {
+                body["generationConfig"] =
+                    json!({ "responseMimeType": "application/json", "responseJsonSchema": schema });
+            }
             Wire::Bedrock => {
                 let structure = json!({ "jsonSchema": { "schema": schema.to_string(), "name": "y" } });
                 body["outputConfig"] =
@@ -238,6 +316,7 @@ async fn a_schema_for_the_answer_holds_on_every_wire() {
         let sent = match pair.vendor {
             Wire::OpenAi => got["response_format"]["json_schema"]["schema"].clone(),
             Wire::Anthropic => got["output_config"]["format"]["schema"].clone(),
+            Wire::Gemini => got["generationConfig"]["responseJsonSchema"].clone(),
             Wire::Bedrock => {
                 let text = got
                     .pointer("/outputConfig/textFormat/structure/jsonSchema/schema")
@@ -290,6 +369,7 @@ async fn a_megabyte_in_one_piece_comes_through() {
         let mut body = hi(pair.client);
         match pair.client {
             Wire::OpenAi | Wire::Anthropic => body["messages"][0]["content"] = json!(long),
+            Wire::Gemini => body["contents"][0]["parts"][0]["text"] = json!(long),
             Wire::Bedrock => body["messages"][0]["content"][0]["text"] = json!(long),
         }
         assert_eq!(world.ask(pair, &body).await.status, 200, "{pair:?}");
@@ -314,7 +394,9 @@ async fn streams_are_translated_as_they_come() {
 #[tokio::test]
 async fn of_several_choices_a_wire_with_one_gets_the_first() {
     let world = world().await;
-    for pair in Pair::translated().filter(|pair| pair.vendor == Wire::OpenAi) {
+    // Gemini's has several, too.
+    let one = |pair: &Pair| pair.vendor == Wire::OpenAi && pair.client != Wire::Gemini;
+    for pair in Pair::translated().filter(one) {
         world.vendor(Wire::OpenAi).next(chat().texts(["a", "b"]).choice().texts(["c", "d"]));
         let said = said(pair, &world.ask(pair, &hi(pair.client)).await);
         assert_eq!(said.text, "ab", "{pair:?}");

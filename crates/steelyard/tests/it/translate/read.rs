@@ -42,7 +42,7 @@ pub(crate) fn read(pair: Pair, answer: &Answer) -> Said {
     let kind = answer.header("content-type").unwrap_or_default();
     let expected = match (pair.mode, pair.client) {
         (Mode::Whole, _) => "application/json",
-        (Mode::Streamed, Wire::OpenAi | Wire::Anthropic) => "text/event-stream; charset=utf-8",
+        (Mode::Streamed, Wire::OpenAi | Wire::Anthropic | Wire::Gemini) => "text/event-stream; charset=utf-8",
         (Mode::Streamed, Wire::Bedrock) => "application/vnd.amazon.eventstream",
     };
     assert_eq!(kind, expected, "{pair:?}: {}", answer.text());
@@ -52,6 +52,8 @@ pub(crate) fn read(pair: Pair, answer: &Answer) -> Said {
         (Wire::Anthropic, Mode::Whole) => anthropic(&answer.json()),
         (Wire::Anthropic, Mode::Streamed) => anthropic_stream(answer),
         (Wire::Bedrock, Mode::Whole) => bedrock(&answer.json()),
+        (Wire::Gemini, Mode::Whole) => gemini(&[answer.json()]),
+        (Wire::Gemini, Mode::Streamed) => gemini(&gemini_events(answer)),
         (Wire::Bedrock, Mode::Streamed) => bedrock_stream(answer),
     }
 }
@@ -386,5 +388,46 @@ fn bedrock_stream(answer: &Answer) -> Said {
     assert_eq!(names.contains(&"metadata"), error.is_none(), "{names:?}");
     let mut said = bedrock(&body);
     said.error = error;
+    said
+}
+
+fn gemini_events(answer: &Answer) -> Vec<Value> {
+    let whole = answer.text().replace("\r\n", "\n");
+    let events = whole.split("\n\n").filter(|event| !event.is_empty());
+    // Google's SDKs take nothing but data.
+    let data = events.map(|event| event.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {whole}")));
+    data.map(|data| serde_json::from_str(data).unwrap_or_else(|_| panic!("not JSON: {data}"))).collect()
+}
+
+/// A whole answer, or the pieces of one.
+fn gemini(pieces: &[Value]) -> Said {
+    let mut said = Said::default();
+    let mut parts = Vec::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        if !piece["error"].is_null() {
+            assert_eq!(number + 1, pieces.len(), "pieces after an error: {pieces:?}");
+            assert!(piece["candidates"].is_null(), "{piece}");
+            said.error = Some(piece.clone());
+            break;
+        }
+        assert!(said.stop.is_empty(), "a piece after the end: {pieces:?}");
+        let candidate = &piece["candidates"][0];
+        assert_eq!(candidate["index"].as_u64().unwrap_or_default(), 0, "{piece}");
+        said.usage = piece["usageMetadata"].clone();
+        said.stop = text(&candidate["finishReason"]);
+        parts.extend(list(&candidate["content"]["parts"]).iter().cloned());
+    }
+    assert_eq!(said.stop.is_empty(), said.error.is_some(), "a reason, and only without an error: {pieces:?}");
+    for part in &parts {
+        said.signature += &text(&part["thoughtSignature"]);
+        if let Some(call) = part.get("functionCall") {
+            said.calls.push((text(&call["id"]), text(&call["name"]), call["args"].clone()));
+        } else if part["thought"] == true {
+            said.thinking += &text(&part["text"]);
+        } else {
+            said.text += part["text"].as_str().unwrap_or_else(|| panic!("a part {part}"));
+        }
+    }
+    said.message = json!({ "role": "model", "parts": parts });
     said
 }

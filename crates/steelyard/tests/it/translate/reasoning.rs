@@ -21,6 +21,13 @@ fn next_turn(client: Wire, message: &Value) -> Value {
             let result = json!({ "type": "tool_result", "tool_use_id": id, "content": "rain" });
             (id, json!({ "role": "user", "content": [result] }))
         }
+        Wire::Gemini => {
+            let call = message["parts"].as_array().unwrap().iter().find_map(|part| part.get("functionCall"));
+            let id = call.unwrap()["id"].clone();
+            let response =
+                json!({ "functionResponse": { "id": id, "name": "f", "response": { "output": "rain" } } });
+            (id, json!({ "role": "user", "parts": [response] }))
+        }
         Wire::Bedrock => {
             let call = message["content"].as_array().unwrap().iter().find_map(|block| block.get("toolUse"));
             let id = call.unwrap()["toolUseId"].clone();
@@ -29,7 +36,7 @@ fn next_turn(client: Wire, message: &Value) -> Value {
         }
     };
     assert_eq!(call, "call_1");
-    let messages = body["messages"].as_array_mut().unwrap();
+    let messages = body[super::conversation(client)].as_array_mut().unwrap();
     messages.push(message.clone());
     messages.push(results);
     body
@@ -42,6 +49,9 @@ fn thinking(client: Wire, mut body: Value) -> Value {
         Wire::Anthropic => {
             body["max_tokens"] = json!(8000);
             body["thinking"] = json!({ "type": "enabled", "budget_tokens": 4096 });
+        }
+        Wire::Gemini => {
+            body["generationConfig"] = json!({ "maxOutputTokens": 8000, "thinkingConfig": { "thinkingBudget": 4096, "includeThoughts": true } });
         }
         Wire::Bedrock => {
             body["inferenceConfig"] = json!({ "maxTokens": 8000 });
@@ -64,15 +74,18 @@ async fn claude() -> super::World {
     .await
 }
 
+/// Whether a Claude answers on the wire.
+fn claudes(vendor: Wire) -> bool {
+    matches!(vendor, Wire::Anthropic | Wire::Bedrock)
+}
+
 #[tokio::test]
 async fn signed_and_hidden_reasoning_is_restored_upstream_in_the_second_turn() {
     let world = claude().await;
     let client = world.server.admin();
-    for pair in Pair::all().filter(|pair| pair.vendor != Wire::OpenAi) {
-        let model = match pair.vendor {
-            Wire::Bedrock => "claude-bedrock",
-            Wire::Anthropic | Wire::OpenAi => "claude-anthropic",
-        };
+    // Gemini's clients have no word for Claude's proofs: what becomes of that is told below.
+    for pair in Pair::all().filter(|pair| claudes(pair.vendor) && pair.client != Wire::Gemini) {
+        let model = if pair.vendor == Wire::Bedrock { "claude-bedrock" } else { "claude-anthropic" };
         let ask = |body: &Value| super::request(&client, pair.client, model, pair.mode, body);
         let script = chat()
             .reasoning_text("Let me ")
@@ -92,7 +105,7 @@ async fn signed_and_hidden_reasoning_is_restored_upstream_in_the_second_turn() {
         let got = world.vendor(pair.vendor).last_request().json();
         let assistant = &got["messages"][1];
         let expected = match pair.vendor {
-            Wire::Anthropic | Wire::OpenAi => json!([
+            Wire::Anthropic | Wire::OpenAi | Wire::Gemini => json!([
                 { "type": "thinking", "thinking": "Let me think.", "signature": "c2lnbmVk" },
                 { "type": "redacted_thinking", "data": "aGlkZGVu" },
             ]),
@@ -104,7 +117,7 @@ async fn signed_and_hidden_reasoning_is_restored_upstream_in_the_second_turn() {
         let blocks = assistant["content"].as_array().unwrap_or_else(|| panic!("{pair:?}: {got}"));
         assert_eq!(json!(blocks[..2]), expected, "{pair:?}: {got}");
         let thinks = match pair.vendor {
-            Wire::Anthropic | Wire::OpenAi => &got["thinking"]["type"],
+            Wire::Anthropic | Wire::OpenAi | Wire::Gemini => &got["thinking"]["type"],
             Wire::Bedrock => &got["additionalModelRequestFields"]["thinking"]["type"],
         };
         assert_eq!(thinks, "enabled", "{pair:?}: {got}");
@@ -115,17 +128,25 @@ async fn signed_and_hidden_reasoning_is_restored_upstream_in_the_second_turn() {
 async fn reasoning_that_a_client_does_not_replay_switches_thinking_off_and_is_a_loss() {
     let world = claude().await;
     let client = world.server.admin();
-    for (vendor, model) in [(Wire::Anthropic, "claude-anthropic"), (Wire::Bedrock, "claude-bedrock")] {
-        let message = json!({ "role": "assistant", "content": null, "tool_calls": [
-            { "id": "call_1", "type": "function", "function": { "name": "f", "arguments": "{}" } },
-        ] });
-        let body = thinking(Wire::OpenAi, next_turn(Wire::OpenAi, &message));
-        let request = super::request(&client, Wire::OpenAi, model, Mode::Whole, &body);
+    let openai = json!({ "role": "assistant", "content": null, "tool_calls": [
+        { "id": "call_1", "type": "function", "function": { "name": "f", "arguments": "{}" } },
+    ] });
+    let gemini = json!({ "role": "model", "parts": [{ "functionCall": { "id": "call_1", "name": "f", "args": {} } }] });
+    for (wire, message, vendor, model) in
+        [(Wire::Anthropic, "claude-anthropic"), (Wire::Bedrock, "claude-bedrock")].into_iter().flat_map(
+            |(vendor, model)| {
+                [(Wire::OpenAi, &openai), (Wire::Gemini, &gemini)]
+                    .map(|(wire, message)| (wire, message, vendor, model))
+            },
+        )
+    {
+        let body = thinking(wire, next_turn(wire, message));
+        let request = super::request(&client, wire, model, Mode::Whole, &body);
         let answer = client.send(request).await;
         assert_eq!(answer.status, 200, "{vendor:?}: {}", answer.text());
         let got = world.vendor(vendor).last_request().json();
         let thinks = match vendor {
-            Wire::Anthropic | Wire::OpenAi => &got["thinking"]["type"],
+            Wire::Anthropic | Wire::OpenAi | Wire::Gemini => &got["thinking"]["type"],
             Wire::Bedrock => &got["additionalModelRequestFields"]["thinking"]["type"],
         };
         assert_ne!(thinks, "enabled", "the vendor would refuse it: {got}");

@@ -58,6 +58,27 @@ fn conversation(wire: Wire) -> Value {
                 ] },
             ],
         }),
+        Wire::Gemini => json!({
+            "generationConfig": { "maxOutputTokens": 64, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"] },
+            "toolConfig": { "functionCallingConfig": { "mode": "ANY" } },
+            "systemInstruction": { "parts": [{ "text": "Be brief." }] },
+            "contents": [
+                { "role": "user", "parts": [
+                    { "text": "What is this?" },
+                    { "inlineData": { "mimeType": "image/png", "data": PNG } },
+                ] },
+                { "role": "model", "parts": [
+                    { "text": "Let me see." },
+                    { "functionCall": { "id": "call_1", "name": "f", "args": { "city": "Lübeck" } } },
+                    { "functionCall": { "id": "call_2", "name": "g", "args": {} } },
+                ] },
+                { "role": "user", "parts": [
+                    { "functionResponse": { "id": "call_1", "name": "f", "response": { "output": "rain" } } },
+                    { "functionResponse": { "id": "call_2", "name": "g", "response": { "error": "no such town" } } },
+                    { "text": "And now?" },
+                ] },
+            ],
+        }),
         Wire::Bedrock => json!({
             "inferenceConfig": { "maxTokens": 64, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"] },
             "toolConfig": { "tools": body["toolConfig"]["tools"], "toolChoice": { "any": {} } },
@@ -178,6 +199,36 @@ fn as_bedrock(pair: Pair, got: &Value) {
     }
 }
 
+fn as_gemini(pair: Pair, got: &Value) {
+    assert_eq!(got["systemInstruction"]["parts"], json!([{ "text": "Be brief." }]), "{pair:?}: {got}");
+    let contents = got["contents"].as_array().unwrap();
+    let roles: Vec<_> = contents.iter().map(|turn| turn["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "model", "user"], "{pair:?}: {got}");
+    let image = json!({ "inlineData": { "mimeType": "image/png", "data": PNG } });
+    assert_eq!(contents[0]["parts"][1], image, "{pair:?}");
+    let said = &contents[1]["parts"];
+    assert_eq!(said[0], json!({ "text": "Let me see." }), "{pair:?}");
+    let call = json!({ "id": "call_1", "name": "f", "args": { "city": "Lübeck" } });
+    assert_eq!((&said[1]["functionCall"], &said[2]["functionCall"]["args"]), (&call, &json!({})), "{pair:?}");
+    // The first call of a turn wants a proof of thought, or the word that there is none.
+    assert_eq!(said[1]["thoughtSignature"], "skip_thought_signature_validator", "{pair:?}");
+    assert!(said[2].get("thoughtSignature").is_none(), "{pair:?}: {got}");
+    let results = &contents[2]["parts"];
+    let rain = json!({ "id": "call_1", "name": "f", "response": { "output": "rain" } });
+    assert_eq!(results[0]["functionResponse"], rain, "{pair:?}");
+    // Chat Completions has no mark of an error.
+    let word = if pair.client == Wire::OpenAi { "output" } else { "error" };
+    assert_eq!(results[1]["functionResponse"]["response"], json!({ word: "no such town" }), "{pair:?}");
+    assert_eq!(text(results), "And now?", "{pair:?}");
+    assert_eq!(got["toolConfig"]["functionCallingConfig"]["mode"], "ANY", "{pair:?}");
+    assert_eq!(got["tools"][0]["functionDeclarations"][1]["name"], "g", "{pair:?}");
+    let config = json!({ "maxOutputTokens": 64, "temperature": 0.5, "topP": 0.9, "stopSequences": ["END"] });
+    assert_eq!(got["generationConfig"], config, "{pair:?}: {got}");
+    for member in ["model", "stream", "stream_options"] {
+        assert!(got.get(member).is_none(), "{pair:?}: {got}");
+    }
+}
+
 #[tokio::test]
 async fn a_whole_conversation_is_written_in_each_vendors_words() {
     let world = world().await;
@@ -186,6 +237,7 @@ async fn a_whole_conversation_is_written_in_each_vendors_words() {
         match pair.vendor {
             Wire::OpenAi => as_openai(pair, &got),
             Wire::Anthropic => as_anthropic(pair, &got),
+            Wire::Gemini => as_gemini(pair, &got),
             Wire::Bedrock => as_bedrock(pair, &got),
         }
         let request = world.vendor(pair.vendor).last_request();
@@ -197,6 +249,11 @@ async fn a_whole_conversation_is_written_in_each_vendors_words() {
             Wire::Anthropic => {
                 assert_eq!(request.header("x-api-key"), Some("vendor-key-anthropic"));
                 assert_eq!(request.header("anthropic-version"), Some("2023-06-01"));
+            }
+            Wire::Gemini => {
+                assert_eq!(request.header("x-goog-api-key"), Some("vendor-key-gemini"));
+                let events = request.path.ends_with(":streamGenerateContent?alt=sse");
+                assert_eq!(events, pair.mode == Mode::Streamed, "{pair:?}: {}", request.path);
             }
             Wire::Bedrock => {
                 let signed = request.header("authorization").unwrap_or_default();
@@ -217,7 +274,7 @@ async fn an_output_cap_is_made_up_only_where_the_wire_needs_one() {
             Wire::Anthropic => {
                 assert!(got["max_tokens"].as_u64().is_some_and(|most| most > 0), "{pair:?}: {got}");
             }
-            Wire::OpenAi | Wire::Bedrock => {
+            Wire::OpenAi | Wire::Bedrock | Wire::Gemini => {
                 assert!(!got.to_string().to_lowercase().contains("tokens\":"), "{pair:?}: {got}");
             }
         }
@@ -276,6 +333,15 @@ async fn a_loss_is_named_or_in_strict_mode_refused() {
         (Wire::OpenAi, Wire::Bedrock, with(Wire::OpenAi, "frequency_penalty", json!(1)), "frequency_penalty"),
         (Wire::Anthropic, Wire::Bedrock, with(Wire::Anthropic, "container", json!("c_1")), "container"),
         (Wire::Anthropic, Wire::OpenAi, with(Wire::Anthropic, "top_k", json!(3)), "top_k"),
+        (Wire::OpenAi, Wire::Gemini, with(Wire::OpenAi, "logit_bias", json!({ "1": 1 })), "logit_bias"),
+        (Wire::Anthropic, Wire::Gemini, with(Wire::Anthropic, "container", json!("c_1")), "container"),
+        (
+            Wire::Gemini,
+            Wire::OpenAi,
+            with(Wire::Gemini, "generationConfig", json!({ "topK": 3 })),
+            "generationConfig.topK",
+        ),
+        (Wire::Gemini, Wire::Bedrock, with(Wire::Gemini, "labels", json!({ "a": "b" })), "labels"),
         (
             Wire::Bedrock,
             Wire::OpenAi,
@@ -385,6 +451,11 @@ async fn unknown_members_and_null_members_do_no_harm() {
             Wire::Anthropic => {
                 &["temperature", "tools", "tool_choice", "system", "thinking", "metadata", "stop_sequences"]
             }
+            Wire::Gemini => {
+                let text = json!({ "text": "hi", "inlineData": null, "functionCall": null, "thought": null });
+                body["contents"][0]["parts"] = json!([text]);
+                &["systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings", "labels"]
+            }
             Wire::Bedrock => {
                 let text = json!({ "text": "hi", "image": null, "toolUse": null, "cachePoint": null });
                 body["messages"][0]["content"] = json!([text]);
@@ -403,7 +474,9 @@ async fn unknown_members_and_null_members_do_no_harm() {
         let got = sent(&world, pair, &body).await;
         assert!(!got.to_string().contains("null"), "{pair:?}: {got}");
         assert!(!got.to_string().contains("some_future_member"), "{pair:?}: {got}");
-        assert_eq!(text(&got["messages"][0]["content"]), "hi", "{pair:?}: {got}");
+        let first = &got[super::conversation(pair.vendor)][0];
+        let said = if pair.vendor == Wire::Gemini { &first["parts"] } else { &first["content"] };
+        assert_eq!(text(said), "hi", "{pair:?}: {got}");
     }
 }
 
@@ -431,6 +504,7 @@ async fn names_with_colons_slashes_percents_and_arns_reach_the_vendor_whole() {
                 (Wire::OpenAi, model.clone()),
                 (Wire::Anthropic, model.clone()),
                 (Wire::Bedrock, encoded(&model)),
+                (Wire::Gemini, encoded(&model)),
             ] {
                 for mode in [Mode::Whole, Mode::Streamed] {
                     vendor.next(chat().text("a"));

@@ -191,6 +191,7 @@ async fn whoever_has_not_the_secret_is_refused() {
     refused(&wrong.post(&client, PATH, &body).await, mismatch.0, mismatch.1);
     let unknown = Signer { id: "AKIAUNKNOWN".to_owned(), ..signer.clone() };
     refused(&unknown.post(&client, PATH, &body).await, "UnrecognizedClientException", "not known here");
+    // Which is also what one that was overheard looks like when it is sent again later.
     let late = Signer { time: SystemTime::now() - Duration::from_mins(6), ..signer.clone() };
     refused(&late.post(&client, PATH, &body).await, mismatch.0, "Signature expired");
     let early = Signer { time: SystemTime::now() + Duration::from_mins(6), ..signer.clone() };
@@ -227,6 +228,10 @@ async fn whoever_has_not_the_secret_is_refused() {
     let mut gone = sign(&signer);
     gone.retain(|(name, _)| name != "x-amz-user-agent");
     refused(&send(&client, Method::POST, PATH, gone, &body).await, mismatch.0, "x-amz-user-agent");
+    let mut token = sign(&signer);
+    token.push(("x-amz-security-token".to_owned(), "put in on the way".to_owned()));
+    let answer = send(&client, Method::POST, PATH, token, &body).await;
+    refused(&answer, "IncompleteSignatureException", "`x-amz-security-token` was sent");
     let cut = changed("authorization", "SignedHeaders=", "Signed=");
     let answer = send(&client, Method::POST, PATH, cut, &body).await;
     refused(&answer, "IncompleteSignatureException", "`Signed`");

@@ -22,6 +22,9 @@ impl Chat {
             "output_tokens": output,
             "service_tier": self.tier.as_deref().unwrap_or("standard"),
         });
+        if let Some(geo) = &self.geo {
+            usage["inference_geo"] = json!(geo);
+        }
         if let Some(tokens) = self.reasoning {
             usage["output_tokens_details"] = json!({ "thinking_tokens": tokens.min(output) });
         }
