@@ -1,6 +1,7 @@
 //! Attempts: one after the other over the plan's offers, until one answers, or none is left, or a byte of an answer
 //! could have gone to the client.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -83,7 +84,7 @@ impl<'a> Dispatch<'a> {
         let mut unfit: Option<(Arc<Offer>, Miss)> = None;
         for round in 0..=self.plan.route.retries {
             if round > 0 {
-                let waiting = wait_before(round, last.as_ref().map(|(_, miss)| miss));
+                let waiting = pin!(wait_before(round, last.as_ref().map(|(_, miss)| miss)));
                 if !self.gateway.tasks.until_cut(waiting).await.unwrap_or(false) {
                     break;
                 }
@@ -157,7 +158,7 @@ impl<'a> Dispatch<'a> {
     async fn send(&mut self, offer: &Offer, sending: Box<Sending>) -> Result<Answer, Miss> {
         let sent = Instant::now();
         let account = self.account.as_mut().expect("an attempt is made on an open account");
-        let sending = sending.send(&self.plan, offer, account, self.gateway.clock.now());
+        let sending = pin!(sending.send(&self.plan, offer, account, self.gateway.clock.now()));
         let answered = self.gateway.tasks.until_cut(sending).await.unwrap_or(Err(Miss::Shutdown));
         self.upstream += sent.elapsed();
         answered

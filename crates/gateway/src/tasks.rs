@@ -2,6 +2,7 @@
 //! hung up. Shutdown waits for it, and in the end cuts it.
 
 use std::future::Future;
+use std::pin::Pin;
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
@@ -36,8 +37,8 @@ impl Tasks {
         self.tracker.spawn(work)
     }
 
-    /// Waits for `work`; none if shutdown cut it.
-    pub(crate) async fn until_cut<F: Future>(&self, work: F) -> Option<F::Output> {
+    /// Waits for `work`; none if shutdown cut it. It is lent: whoever took it would have room for it three times.
+    pub(crate) async fn until_cut<F: Future>(&self, work: Pin<&mut F>) -> Option<F::Output> {
         self.cut.run_until_cancelled(work).await
     }
 

@@ -45,7 +45,8 @@ pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Re
     let id = request_id(&request);
     let dialect = entrance.dialect;
     match admit(app, entrance, id, started, request).await {
-        Ok(inbound) => match app.gateway.call(inbound).await {
+        // Boxed: the layers of the router move the whole future of a handler four times before it first runs.
+        Ok(inbound) => match Box::pin(app.gateway.call(inbound)).await {
             Ok(reply) => render(dialect, id, reply),
             Err(refusal) => refuse(dialect, id, refusal),
         },
