@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use crate::bedrock::content::cache_point;
-use crate::bedrock::request::decode::is_name;
 use crate::chat::{ChatRequest, Json, Part, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
 use crate::json::Object;
@@ -100,10 +99,6 @@ impl<'a> Tools<'a> {
                 ToolKind::Custom { .. } => {
                     losses.push(Loss::refused(field(), "the wire has no tools that take free text"));
                     continue;
-                }
-                ToolKind::Function { .. } if !is_name(&tool.name) => {
-                    let why = "the wire takes names of 1 to 64 letters, digits, `_` or `-`";
-                    losses.push(Loss::refused(format!("tools[{index}].name"), why));
                 }
                 ToolKind::Function { .. } => {}
             }
