@@ -89,7 +89,8 @@ impl ToolNames {
             if names.sent.contains_key(name) {
                 continue;
             }
-            let fitted = (0..).map(|turn| rule.fitted(name, turn)).find(|fitted| !taken.contains(fitted));
+            let fitted =
+                (0..=u32::MAX).map(|turn| rule.fitted(name, turn)).find(|fitted| !taken.contains(fitted));
             let Some(fitted) = fitted else { continue };
             taken.insert(fitted.clone());
             names.callers.insert(fitted.clone(), name.to_owned());

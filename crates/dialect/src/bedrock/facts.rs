@@ -130,7 +130,8 @@ pub(crate) fn tier(tier: Option<&RawValue>, performance: Option<&RawValue>) -> O
     }
     let performance = performance.and_then(|raw| serde_json::from_str::<Performance>(raw.get()).ok());
     let tier = tier.and_then(|raw| serde_json::from_str::<Tier>(raw.get()).ok());
-    of_latency(performance.as_ref().map(|performance| &*performance.latency)).or(tier.map(|tier| tier.kind))
+    of_latency(performance.as_ref().map(|performance| &*performance.latency))
+        .or_else(|| tier.map(|tier| tier.kind))
 }
 
 fn of_latency(word: Option<&str>) -> Option<String> {

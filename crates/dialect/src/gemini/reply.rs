@@ -121,8 +121,10 @@ fn joined(parts: Vec<Part>) -> Vec<Part> {
     let mut out: Vec<Part> = Vec::with_capacity(parts.len());
     for part in parts {
         match (out.last_mut(), part) {
-            (Some(Part::Text { text, .. }), Part::Text { text: more, .. }) => text.push_str(&more),
-            (Some(Part::Reasoning { text, .. }), Part::Reasoning { text: more, .. }) => text.push_str(&more),
+            (Some(Part::Text { text, .. }), Part::Text { text: more, .. })
+            | (Some(Part::Reasoning { text, .. }), Part::Reasoning { text: more, .. }) => {
+                text.push_str(&more);
+            }
             (_, part) => out.push(part),
         }
     }

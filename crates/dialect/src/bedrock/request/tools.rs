@@ -91,7 +91,7 @@ impl<'a> Tools<'a> {
             }
             let field = || format!("tools[{index}]");
             match &tool.kind {
-                ToolKind::Foreign { dialect: Dialect::BedrockConverse, .. } => {}
+                ToolKind::Foreign { dialect: Dialect::BedrockConverse, .. } | ToolKind::Function { .. } => {}
                 ToolKind::Foreign { .. } => {
                     losses.push(Loss::vendors_tool(request, index, Dialect::BedrockConverse));
                     continue;
@@ -100,7 +100,6 @@ impl<'a> Tools<'a> {
                     losses.push(Loss::refused(field(), "the wire has no tools that take free text"));
                     continue;
                 }
-                ToolKind::Function { .. } => {}
             }
             if !own {
                 losses.extend(Loss::foreign_tool(index, tool));

@@ -65,7 +65,7 @@ fn what_is_no_picture_ends_no_stream() {
     for odd in
         [lies, failed, json!(null), json!(7), json!({"source": null}), json!({"source": {"bytes": null}})]
     {
-        let (events, end) = decoded(DIALECT, &[&shows(&[odd.clone()])]);
+        let (events, end) = decoded(DIALECT, &[&shows(std::slice::from_ref(&odd))]);
         assert_eq!((pictures(&events).len(), end.as_str()), (0, "complete"), "{odd}");
     }
 }

@@ -1,5 +1,7 @@
 //! Where the sources of an answer stand: a stream tells it as the whole answer does.
 
+use std::fmt::Write as _;
+
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use steelyard_dialect::{Dialect, StreamEvent};
@@ -81,7 +83,7 @@ fn told(client: Dialect, answer: &Value) -> Vec<Value> {
         "bedrock_converse" => list(&answer["output"]["message"]["content"])
             .filter_map(|block| {
                 let cited = &block["citationsContent"];
-                let text = block["text"].as_str().or(cited["content"][0]["text"].as_str())?;
+                let text = block["text"].as_str().or_else(|| cited["content"][0]["text"].as_str())?;
                 Some(json!([text, list(&cited["citations"]).collect::<Vec<_>>()]))
             })
             .collect(),
@@ -92,10 +94,13 @@ fn told(client: Dialect, answer: &Value) -> Vec<Value> {
     }
 }
 
+/// The number of the block that an event belongs to, and the text and the source that it brings.
+type Place = fn(&Value) -> (&Value, Option<&str>, Option<&Value>);
+
 /// The same of a stream, put together as the client's SDK does.
 fn told_in_stream(client: Dialect, stream: &[u8]) -> Vec<Value> {
     let data = data(client, stream);
-    let blocks = |place: fn(&Value) -> (&Value, Option<&str>, Option<&Value>)| {
+    let blocks = |place: Place| {
         let mut blocks = std::collections::BTreeMap::<u64, (String, Vec<Value>)>::new();
         for event in &data {
             let (index, text, citation) = place(event);
@@ -188,7 +193,7 @@ fn a_source_stands_at_the_part_that_it_came_with() {
 fn a_source_that_comes_early_is_of_its_whole_part() {
     let stream = |deltas: [Value; 3]| {
         let mut out = String::from("data: {\"type\":\"message_start\",\"message\":{}}\n\n");
-        let mut event = |value: Value| out.push_str(&format!("data: {value}\n\n"));
+        let mut event = |value: Value| writeln!(out, "data: {value}\n").unwrap();
         for (index, deltas) in
             [vec![json!({"type": "text_delta", "text": "So: "})], deltas.to_vec()].into_iter().enumerate()
         {

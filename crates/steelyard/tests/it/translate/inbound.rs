@@ -335,7 +335,7 @@ async fn bedrocks_lists_show_models_and_profiles() {
     ] {
         let answer = client.get(filter).await;
         assert_eq!(answer.status, 400, "{filter}: {}", answer.text());
-        assert_eq!(answer.header("x-amzn-errortype").as_deref(), Some("ValidationException"), "{filter}");
+        assert_eq!(answer.header("x-amzn-errortype"), Some("ValidationException"), "{filter}");
         assert!(
             answer.json()["message"].as_str().unwrap().contains(&format!("`{name}` is `")),
             "{}",
