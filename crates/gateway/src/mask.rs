@@ -132,6 +132,5 @@ mod tests {
             "the key is bad; of what came later by far and long, test",
         );
         assert_eq!(masked("", "test"), "");
-        assert_eq!(masked("key: ä", "ä"), "key: ***");
     }
 }
