@@ -123,7 +123,7 @@ pub struct Attempt {
     /// The vendor's HTTP status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
-    /// The vendor's request id.
+    /// The vendor's request id; of a vendor that names requests nowhere in an answer's head, its id of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor_request_id: Option<String>,
     /// The worst case that was held for it; none: no price is known.

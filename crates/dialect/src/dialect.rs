@@ -15,6 +15,7 @@ use crate::loss::Loss;
 use crate::openai_responses::Echo;
 use crate::peek::{Outside, Peek};
 use crate::tap::StreamTap;
+use crate::tool_names::ToolNames;
 use crate::{anthropic, bedrock, bedrock_invoke, gemini, openai_chat, openai_responses};
 
 /// A wire that clients and vendors speak.
@@ -113,7 +114,12 @@ impl Dialect {
     /// A request for a vendor that speaks this dialect, and what could not be expressed in it, in the words of the client
     /// that sent it.
     pub fn encode_request(self, request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {
-        let (body, losses) = match self {
+        let renamed = ToolNames::of(self, request).sent(request);
+        let (request, renamed) = match &renamed {
+            Some((renamed, losses)) => (renamed, losses.as_slice()),
+            None => (request, [].as_slice()),
+        };
+        let (body, mut losses) = match self {
             Self::OpenAiChat => openai_chat::request::encode::encode(request, target),
             Self::OpenAiResponses => openai_responses::request::encode::encode(request, target),
             Self::AnthropicMessages => anthropic::request::encode::encode(request, target, Carrier::Api),
@@ -121,6 +127,7 @@ impl Dialect {
             Self::BedrockInvokeAnthropic => bedrock_invoke::request::encode(request, target),
             Self::GeminiGenerate | Self::GeminiArray => gemini::request::encode::encode(request, target),
         };
+        losses.extend_from_slice(renamed);
         (body, request.named(losses))
     }
 

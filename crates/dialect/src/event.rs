@@ -51,7 +51,7 @@ pub enum StreamEvent {
         /// As the vendor wrote it.
         data: String,
     },
-    /// A source of the text that came.
+    /// A source of the text that came: of all of the part of text that was begun last, to which nothing is added any more.
     Citation {
         /// The answer's number.
         choice: u32,
@@ -62,6 +62,15 @@ pub enum StreamEvent {
     PartEnd {
         /// The answer's number.
         choice: u32,
+    },
+    /// A picture that the model made, whole.
+    Image {
+        /// The answer's number.
+        choice: u32,
+        /// `image/png`.
+        media_type: String,
+        /// Base64.
+        data: String,
     },
     /// A part that only one wire has a word for, whole.
     Foreign {
@@ -130,4 +139,86 @@ pub enum StreamEvent {
     Geo(String),
     /// What the whole call has used so far.
     Usage(Usage),
+}
+
+impl StreamEvent {
+    /// The answer that it belongs to; none if it is of the whole call.
+    pub(crate) fn choice(&self) -> Option<u32> {
+        match self {
+            Self::Start { .. } | Self::ServiceTier(_) | Self::Geo(_) | Self::Usage(_) => None,
+            Self::Text { choice, .. }
+            | Self::Reasoning { choice, .. }
+            | Self::ReasoningSignature { choice, .. }
+            | Self::RedactedReasoning { choice, .. }
+            | Self::Citation { choice, .. }
+            | Self::PartEnd { choice }
+            | Self::Image { choice, .. }
+            | Self::Foreign { choice, .. }
+            | Self::Refusal { choice, .. }
+            | Self::ToolCallStart { choice, .. }
+            | Self::ToolCallArguments { choice, .. }
+            | Self::Logprobs { choice, .. }
+            | Self::Annotations { choice, .. }
+            | Self::Finish { choice, .. } => Some(*choice),
+        }
+    }
+
+    /// Whether a text that comes after it is another part than one that came before.
+    pub(crate) fn ends_text(&self) -> bool {
+        match self {
+            Self::Reasoning { .. }
+            | Self::ReasoningSignature { .. }
+            | Self::RedactedReasoning { .. }
+            | Self::PartEnd { .. }
+            | Self::Image { .. }
+            | Self::Foreign { .. }
+            | Self::Refusal { .. }
+            | Self::ToolCallStart { .. }
+            | Self::ToolCallArguments { .. }
+            | Self::Finish { .. } => true,
+            // What stands beside a text, and what is no part of an answer.
+            Self::Text { .. }
+            | Self::Citation { .. }
+            | Self::Annotations { .. }
+            | Self::Logprobs { .. }
+            | Self::Start { .. }
+            | Self::ServiceTier(_)
+            | Self::Geo(_)
+            | Self::Usage(_) => false,
+        }
+    }
+}
+
+/// Where the parts of text of a streamed answer stand in all that it says, in the unit that the texts are counted in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said {
+    start: usize,
+    end: usize,
+    /// The next text begins a part.
+    ended: bool,
+}
+
+impl Said {
+    /// A text of that length came.
+    pub(crate) fn text(&mut self, length: usize) {
+        if std::mem::take(&mut self.ended) {
+            self.start = self.end;
+        }
+        self.end += length;
+    }
+
+    /// The part is complete, or another kind of part began.
+    pub(crate) fn end_part(&mut self) {
+        self.ended = true;
+    }
+
+    /// From where to where the last part of text goes.
+    pub(crate) fn last_part(self) -> (usize, usize) {
+        (self.start, self.end)
+    }
+
+    /// How much has been said.
+    pub(crate) fn total(self) -> usize {
+        self.end
+    }
 }

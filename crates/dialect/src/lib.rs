@@ -33,6 +33,7 @@ pub mod sigv4;
 pub mod splice;
 pub mod sse;
 mod tap;
+mod tool_names;
 
 pub use chat::{ChatRequest, ChatResponse};
 pub use dialect::{Dialect, ReplyContext, StreamDecoder, StreamEncoder, Target};
@@ -48,3 +49,4 @@ pub use peek::{InputBound, ModelAt, Outside, Peek};
 pub use places::Places;
 pub use splice::{InjectUsage, relay_body};
 pub use tap::{StreamTap, TapEnd};
+pub use tool_names::ToolNames;

@@ -60,6 +60,7 @@ impl Loss {
                 }
                 // What was not known of a member that is known.
                 "inferenceConfig"
+                | "generationConfig"
                 | "toolConfig"
                 | "outputConfig"
                 | "additionalModelRequestFields"

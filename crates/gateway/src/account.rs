@@ -13,6 +13,7 @@ use steelyard_core::{Clock, Money, Usage, UsageClass};
 use steelyard_dialect::chat::FinishReason;
 use steelyard_dialect::{ReplyFacts, StreamFacts, count_tokens};
 
+use crate::answer::MAX_VENDOR_ID;
 use crate::offer::Offer;
 use crate::plan::Plan;
 use crate::trace::CallTrace;
@@ -272,6 +273,10 @@ impl Open {
         attempt.status = status;
         let (usage, basis) = passed.figures(self.counted_prompt);
         (attempt.usage, attempt.basis) = (usage, Some(basis));
+        // Google's support asks for the id of the answer; no head of its answers has another.
+        if attempt.http_status.is_some() && attempt.vendor_request_id.is_none() {
+            attempt.vendor_request_id = passed.id.clone().filter(|id| id.len() <= MAX_VENDOR_ID);
+        }
         // `default` and `auto` are the vendor's words for what the ledger calls `standard`.
         if let Some(tier) = passed.tier.as_deref().filter(|tier| !matches!(*tier, "default" | "auto")) {
             attempt.tier = tier.into();

@@ -148,12 +148,15 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A longer id is none.
+pub(crate) const MAX_VENDOR_ID: usize = 256;
+
 /// The vendor's own id of the request.
 pub(crate) fn vendor_request_id(headers: &HeaderMap) -> Option<String> {
     // What Azure's support asks for comes first: others do not send it.
     let names = ["apim-request-id", "x-request-id", "request-id", "x-amzn-requestid"];
     let value = names.iter().find_map(|name| headers.get(*name))?;
-    value.to_str().ok().filter(|id| id.len() <= 256).map(str::to_owned)
+    value.to_str().ok().filter(|id| id.len() <= MAX_VENDOR_ID).map(str::to_owned)
 }
 
 /// The vendor's headers that are the caller's business: rate limits and the vendor's own facts.

@@ -7,7 +7,8 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use steelyard_core::{ApiError, ErrorCode, Timestamp};
 use steelyard_dialect::{
-    ChatRequest, Dialect, ReplyContext, Target, UpstreamFault, WireError, accept, anthropic, embeddings_usage,
+    ChatRequest, Dialect, ReplyContext, Target, ToolNames, UpstreamFault, WireError, accept, anthropic,
+    embeddings_usage,
 };
 
 use crate::account::{Account, Passed};
@@ -66,9 +67,16 @@ pub(crate) struct Sending {
     /// The client's own headers of the wire, or those that its request came to.
     headers: HeaderMap,
     /// For an answer that is written anew in the client's wire; none where it is relayed.
-    translated: Option<ReplyContext>,
+    translated: Option<Translated>,
     /// The channel's own secrets, which a vendor may quote.
     secrets: Mask,
+}
+
+/// What an answer that is written anew needs of its request.
+struct Translated {
+    context: ReplyContext,
+    /// The tools that the vendor was told of under other names.
+    names: ToolNames,
 }
 
 /// Why nothing is sent to a target.
@@ -119,7 +127,8 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
     };
     let (body, losses) = wire.encode_request(request, &target);
     let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
-    let translated = Some(plan.reply_context(request.include_usage));
+    let context = plan.reply_context(request.include_usage);
+    let translated = Some(Translated { context, names: ToolNames::of(wire, request) });
     let headers = wire.request_headers(request);
     Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated, secrets: Mask::default() })))
 }
@@ -217,7 +226,7 @@ impl Sending {
                 passed: Box::new(made_out(self.wire, &body)),
             },
         };
-        let Some(mut context) = translated else {
+        let Some(Translated { mut context, names }) = translated else {
             let facts = match plan.endpoint {
                 Endpoint::Chat => wire.usage_of_reply(&body),
                 Endpoint::Embeddings => embeddings_usage(&body),
@@ -228,6 +237,7 @@ impl Sending {
             return Ok(Answer::Whole { headers: callers_headers(headers), body, passed, losses });
         };
         let mut response = wire.decode_response(&body).map_err(unusable)?;
+        names.restore(&mut response);
         context.elapsed_ms = u64::try_from(sent.elapsed().as_millis()).unwrap_or(u64::MAX);
         let passed = translate::passed(&response);
         // The client is told what is charged.
@@ -277,11 +287,11 @@ impl Sending {
                     callers_headers(&head.headers),
                 )
             }
-            Some(context) => {
+            Some(Translated { context, names }) => {
                 let secrets = self.secrets.clone();
                 let (from, to) = (wire, plan.dialect);
                 let feed = TranslateFeed::new(body, from, to, context, plan.counted_prompt, sent, secrets);
-                (Feed::Translate(Box::new(feed)), HeaderMap::new())
+                (Feed::Translate(Box::new(feed.restoring(names))), HeaderMap::new())
             }
         };
         let mut first = Queue::new();

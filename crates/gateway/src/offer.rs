@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
+use steelyard_billing::rate::ANSWER_CLASSES;
 use steelyard_billing::{Model, PriceList};
-use steelyard_core::Timestamp;
+use steelyard_core::{Timestamp, UsageClass};
 
 use crate::provider::Channel;
 
@@ -36,6 +37,19 @@ impl Offer {
     /// `channel/model`, the name under which exactly this offer can be called.
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.channel.name, self.upstream_model)
+    }
+
+    /// Whether it makes embeddings, and no answers.
+    pub fn embeds(&self) -> bool {
+        let priced = self.model.as_ref().and_then(|_| self.prices.versions().last());
+        match priced {
+            // What the catalog knows has prices for what it writes and for what it ranks.
+            Some(prices) => !prices
+                .cells()
+                .any(|cell| ANSWER_CLASSES.contains(&cell.class) || cell.class == UsageClass::Calls),
+            // Of other models the name is all that is known.
+            None => self.upstream_model.to_ascii_lowercase().contains("embed"),
+        }
     }
 }
 

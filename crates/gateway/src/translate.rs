@@ -9,7 +9,8 @@ use steelyard_core::ErrorCode;
 use steelyard_core::record::Basis;
 use steelyard_dialect::chat::{Part, ToolInput};
 use steelyard_dialect::{
-    ChatResponse, Dialect, ReplyContext, StreamDecoder, StreamEncoder, StreamEvent, UpstreamFault, WireError,
+    ChatResponse, Dialect, ReplyContext, StreamDecoder, StreamEncoder, StreamEvent, ToolNames, UpstreamFault,
+    WireError,
 };
 
 use crate::account::Passed;
@@ -89,6 +90,7 @@ impl Meter {
             StreamEvent::ReasoningSignature { .. }
             | StreamEvent::Citation { .. }
             | StreamEvent::PartEnd { .. }
+            | StreamEvent::Image { .. }
             | StreamEvent::Foreign { .. }
             | StreamEvent::Logprobs { .. }
             | StreamEvent::Annotations { .. } => {}
@@ -117,6 +119,8 @@ pub(crate) struct TranslateFeed {
     counted_prompt: u64,
     /// What an error of the vendor's must not quote.
     secrets: Mask,
+    /// The tools that the vendor knows under other names.
+    names: ToolNames,
     at_end: bool,
 }
 
@@ -142,8 +146,14 @@ impl TranslateFeed {
             vendor,
             counted_prompt,
             secrets,
+            names: ToolNames::default(),
             at_end: false,
         }
+    }
+
+    /// The same, whose tools get their names back.
+    pub(crate) fn restoring(self, names: ToolNames) -> Self {
+        Self { names, ..self }
     }
 
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, out: &mut Queue) -> Poll<Step> {
@@ -196,7 +206,8 @@ impl TranslateFeed {
             self.encoder.began(self.elapsed_ms());
         }
         let mut bytes = BytesMut::new();
-        for event in self.events.drain(..) {
+        for mut event in self.events.drain(..) {
+            self.names.restore_event(&mut event);
             self.meter.note(&event);
             self.encoder.push(&event, &mut bytes);
         }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::anthropic::usage::{self, Figures, Served};
 use crate::anthropic::{citation, facts, reply};
-use crate::chat::{FinishReason, Json};
+use crate::chat::{Citation, FinishReason, Json};
 use crate::dialect::Dialect;
 use crate::error::WireError;
 use crate::event::StreamEvent;
@@ -79,8 +79,8 @@ struct State {
 /// A block that has begun.
 #[derive(Debug)]
 enum Block {
-    /// Text, thinking, or hidden thinking.
-    Plain,
+    /// Text, thinking, or hidden thinking; the sources of the text, told when it is over.
+    Plain(Vec<Citation>),
     /// A call of a tool; the input it began with, until a delta comes.
     Call { call: u32, input: Option<String> },
     /// Of a kind that only this wire knows.
@@ -191,18 +191,18 @@ impl State {
         let state = match kind.as_str() {
             "text" => {
                 out.extend(full(fields.text_or_leave("text")).map(|text| StreamEvent::Text { choice, text }));
-                Block::Plain
+                Block::Plain(Vec::new())
             }
             "thinking" => {
                 let text = full(fields.text_or_leave("thinking"));
                 out.extend(text.map(|text| StreamEvent::Reasoning { choice, text }));
                 let signature = full(fields.text_or_leave("signature"));
                 out.extend(signature.map(|signature| StreamEvent::ReasoningSignature { choice, signature }));
-                Block::Plain
+                Block::Plain(Vec::new())
             }
             "redacted_thinking" => {
                 out.push(StreamEvent::RedactedReasoning { choice, data: fields.need_text("data")? });
-                Block::Plain
+                Block::Plain(Vec::new())
             }
             "tool_use" => {
                 let call = self.calls;
@@ -228,7 +228,7 @@ impl State {
                     out.push(StreamEvent::ToolCallArguments { choice, call: *call, text: more });
                 }
                 Some(Block::Foreign { input, .. }) => input.push_str(&more),
-                Some(Block::Plain) | None => {}
+                Some(Block::Plain(_)) | None => {}
             }
         }
         if matches!(self.blocks.get(&index), Some(Block::Foreign { .. })) {
@@ -239,7 +239,10 @@ impl State {
         let signature = full(delta.signature);
         out.extend(signature.map(|signature| StreamEvent::ReasoningSignature { choice, signature }));
         let citation = delta.citation.as_ref().and_then(|citation| citation::decode(citation.raw()));
-        out.extend(citation.map(|citation| StreamEvent::Citation { choice, citation }));
+        if let Block::Plain(citations) = self.blocks.entry(index).or_insert_with(|| Block::Plain(Vec::new()))
+        {
+            citations.extend(citation);
+        }
     }
 
     fn end(&mut self, index: u32, out: &mut Vec<StreamEvent>) {
@@ -253,7 +256,8 @@ impl State {
                 let block = with_input(block, &input);
                 out.push(StreamEvent::Foreign { choice, dialect: Dialect::AnthropicMessages, kind, block });
             }
-            Some(Block::Plain | Block::Call { .. }) | None => {}
+            Some(Block::Plain(citations)) => cite(citations, out),
+            Some(Block::Call { .. }) | None => {}
         }
         out.push(StreamEvent::PartEnd { choice });
     }
@@ -263,6 +267,12 @@ impl State {
         if let Some(word) = delta.stop_reason.filter(|word| !word.is_empty())
             && !std::mem::replace(&mut self.finished, true)
         {
+            for block in self.blocks.values_mut() {
+                // It never stopped.
+                if let Block::Plain(citations) = block {
+                    cite(std::mem::take(citations), out);
+                }
+            }
             let text = delta.stop_details.as_ref().and_then(reply::explanation);
             out.extend(text.map(|text| StreamEvent::Refusal { choice, text }));
             let reason = FinishReason::from_anthropic(&word, delta.stop_sequence);
@@ -275,6 +285,10 @@ impl State {
             out.extend(geo.map(StreamEvent::Geo));
         }
     }
+}
+
+fn cite(citations: Vec<Citation>, out: &mut Vec<StreamEvent>) {
+    out.extend(citations.into_iter().map(|citation| StreamEvent::Citation { choice: CHOICE, citation }));
 }
 
 /// The block with the input that its deltas brought, if they brought an object.

@@ -183,6 +183,7 @@ impl Encoder {
             | StreamEvent::Reasoning { .. }
             | StreamEvent::ReasoningSignature { .. }
             | StreamEvent::RedactedReasoning { .. }
+            | StreamEvent::Image { .. }
             | StreamEvent::Foreign { .. }
             | StreamEvent::Citation { .. }
             | StreamEvent::PartEnd { .. }

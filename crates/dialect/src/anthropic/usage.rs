@@ -212,8 +212,9 @@ pub(crate) fn encode_delta(usage: &Usage, object: &mut Object<'_>) {
     object.field("input_tokens", &sums.input);
     object.field("cache_creation_input_tokens", &sums.written_5m.saturating_add(sums.written_1h));
     object.field("cache_read_input_tokens", &sums.cache_read);
-    // Not in the reference of this event, but without it an hour's cache would read as five minutes'.
-    if sums.written_1h > 0 {
+    // Not in the reference of this event, but vendors tell it late, and the beginning of the stream said that there was
+    // none; without it an hour's cache would read as five minutes'.
+    if sums.written_5m > 0 || sums.written_1h > 0 {
         object.object("cache_creation", |split| {
             split.field("ephemeral_5m_input_tokens", &sums.written_5m);
             split.field("ephemeral_1h_input_tokens", &sums.written_1h);

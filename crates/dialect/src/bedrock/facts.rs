@@ -22,6 +22,8 @@ struct Sighting<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    performance_config: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +98,7 @@ pub(crate) fn of_reply(body: &[u8]) -> Result<ReplyFacts, WireError> {
         usage: sighting.usage.and_then(|raw| usage::decode(raw.get(), intervened)),
         id: None,
         model: None,
-        service_tier: sighting.service_tier.and_then(tier),
+        service_tier: tier(sighting.service_tier, sighting.performance_config),
         geo: None,
         content_bytes: content.iter().flatten().map(Block::bytes).sum(),
         finish: finish.into_iter().collect(),
@@ -111,14 +113,40 @@ pub(crate) fn no_output(body: &[u8]) -> WireError {
     }
 }
 
-/// The word in `{"type": …}`.
-pub(crate) fn tier(raw: &RawValue) -> Option<String> {
+/// What the ledger calls the tier of a latency that is not the standard one, before AWS's word for it.
+const LATENCY: &str = "latency_";
+
+/// The tier that served a call. AWS has two words for it, `serviceTier` and the latency of `performanceConfig`, of which
+/// each has its price; a latency beyond the standard is told, for it is what costs more.
+pub(crate) fn tier(tier: Option<&RawValue>, performance: Option<&RawValue>) -> Option<String> {
     #[derive(Deserialize)]
     struct Tier {
         #[serde(rename = "type")]
         kind: String,
     }
-    serde_json::from_str::<Tier>(raw.get()).ok().map(|tier| tier.kind)
+    #[derive(Deserialize)]
+    struct Performance {
+        latency: String,
+    }
+    let performance = performance.and_then(|raw| serde_json::from_str::<Performance>(raw.get()).ok());
+    let tier = tier.and_then(|raw| serde_json::from_str::<Tier>(raw.get()).ok());
+    of_latency(performance.as_ref().map(|performance| &*performance.latency))
+        .or_else(|| tier.map(|tier| tier.kind))
+}
+
+fn of_latency(word: Option<&str>) -> Option<String> {
+    let word = word.filter(|word| *word != "standard" && is_word(word))?;
+    Some(format!("{LATENCY}{word}"))
+}
+
+/// Whether it may be a word of AWS's.
+fn is_word(text: &str) -> bool {
+    (1..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// AWS's word for the latency that a tier of the ledger's stands for.
+pub(crate) fn latency(tier: &str) -> Option<&str> {
+    tier.strip_prefix(LATENCY)
 }
 
 /// The vendor's error in a body, or in the payload of an exception. Its name is in a header; only some services repeat
@@ -174,6 +202,28 @@ mod tests {
         for none in ["", "{}", "[]", "<html>", r#"{"message":""}"#] {
             assert_eq!(read(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_latency_beyond_the_standard_is_a_tier_of_its_own() {
+        let of = |more: &str| {
+            let body = format!(r#"{{"output":{{"message":{{"content":[]}}}}{more}}}"#);
+            of_reply(body.as_bytes()).unwrap().service_tier
+        };
+        let optimized = Some("latency_optimized".to_owned());
+        assert_eq!(of(r#","performanceConfig":{"latency":"optimized"}"#), optimized);
+        assert_eq!(
+            of(r#","performanceConfig":{"latency":"optimized"},"serviceTier":{"type":"default"}"#),
+            optimized
+        );
+        assert_eq!(
+            of(r#","performanceConfig":{"latency":"standard"},"serviceTier":{"type":"flex"}"#).as_deref(),
+            Some("flex")
+        );
+        for none in ["", r#","performanceConfig":{"latency":"standard"}"#, r#","performanceConfig":null"#] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(latency("latency_optimized"), Some("optimized"));
     }
 
     #[test]

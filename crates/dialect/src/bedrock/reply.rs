@@ -9,9 +9,10 @@ use steelyard_core::Usage;
 use crate::anthropic::citation::of_annotations;
 use crate::bedrock::content::{Block, Blocks, Purpose, part};
 use crate::bedrock::{facts, service_tier, usage};
-use crate::chat::{ChatResponse, Choice, FinishReason, Message, Part, Role};
-use crate::dialect::ReplyContext;
+use crate::chat::{ChatResponse, Choice, FinishReason, Media, Message, Part, Role};
+use crate::dialect::{Dialect, ReplyContext};
 use crate::error::WireError;
+use crate::gemini::content::picture;
 use crate::json::{At, Fault, Fields, Object, elements, utf8};
 
 pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
@@ -25,10 +26,11 @@ pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
     let sequence = fields.take("additionalModelResponseFields").and_then(stop_sequence);
     let finish = finish_reason(word.as_deref().unwrap_or("end_turn"), sequence, calls);
     let intervened = finish == FinishReason::Guardrail;
+    let (tier, performance) = (fields.take("serviceTier"), fields.take("performanceConfig"));
     Ok(ChatResponse {
         usage: fields.take("usage").and_then(|raw| usage::decode(raw.get(), intervened)),
         choices: vec![Choice { index: 0, message, finish, logprobs: None }],
-        service_tier: fields.take("serviceTier").and_then(facts::tier),
+        service_tier: facts::tier(tier, performance),
         ..ChatResponse::default()
     })
 }
@@ -91,6 +93,9 @@ pub(crate) fn encode(response: &ChatResponse, context: &ReplyContext) -> Bytes {
 /// The parts of an answer. Chat Completions cites beside the text, Bedrock within it.
 fn cited(message: &Message) -> Cow<'_, [Part]> {
     let mut parts = Cow::Borrowed(message.content.as_slice());
+    if parts.iter().any(|part| shown(part).is_some()) {
+        parts = parts.iter().map(|part| shown(part).unwrap_or_else(|| part.clone())).collect();
+    }
     let more = message.extra.get("annotations").map(of_annotations).unwrap_or_default();
     let last = parts.iter().rposition(|part| matches!(part, Part::Text { .. }));
     if let (Some(last), false) = (last, more.is_empty())
@@ -99,6 +104,13 @@ fn cited(message: &Message) -> Cow<'_, [Part]> {
         citations.extend(more);
     }
     parts
+}
+
+/// A picture of Gemini's, which it shows in a part of its own.
+fn shown(part: &Part) -> Option<Part> {
+    let Part::Foreign { dialect: Dialect::GeminiGenerate, block, .. } = part else { return None };
+    let (media_type, data) = picture(block)?;
+    Some(Part::Image { source: Media::Inline { media_type, data }, detail: None })
 }
 
 /// The member is required, so that clients read it unasked: it is there, with zeros, also where the vendor told nothing.
@@ -117,6 +129,9 @@ pub(crate) fn write_stop_sequence(object: &mut Object<'_>, finish: &FinishReason
 }
 
 pub(crate) fn write_tier(object: &mut Object<'_>, tier: Option<&str>) {
+    if let Some(latency) = tier.and_then(facts::latency) {
+        object.object("performanceConfig", |object| object.field("latency", latency));
+    }
     if let Some(tier) = tier.and_then(service_tier) {
         object.object("serviceTier", |object| object.field("type", tier));
     }

@@ -6,20 +6,25 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
 use serde::Deserialize;
 
 use crate::bedrock::content::decode_citation;
 use crate::bedrock::reply::{finish_reason, stop_sequence};
 use crate::bedrock::{Sort, facts, usage};
-use crate::chat::{FinishReason, Json};
+use crate::chat::{Citation, FinishReason, Json};
 use crate::error::WireError;
 use crate::event::StreamEvent;
 use crate::event_stream::{Frame, Frames};
-use crate::json::{At, Fault, or_default};
+use crate::json::{At, Extra, Fault, or_default};
+use crate::media::BASE64;
 use crate::sse::relay::is_object;
 
 /// The only choice of this wire.
 const CHOICE: u32 = 0;
+
+/// A picture of more bytes than a frame can have is none.
+const MAX_PICTURE: usize = 24 << 20;
 
 /// Reads one stream.
 #[derive(Debug, Default)]
@@ -54,6 +59,9 @@ struct State {
     started: bool,
     /// Blocks that are open, by their number.
     blocks: BTreeMap<u64, Open>,
+    /// Sources of the text of a block, told when it is over.
+    citations: BTreeMap<u64, Vec<Citation>>,
+    pictures: BTreeMap<u64, Picture>,
     calls: u32,
     stopped: Option<FinishReason>,
     /// `metadata` has come.
@@ -68,6 +76,8 @@ enum Open {
     Call { call: u32, given: bool },
     /// What the canonical stream has no event for.
     Other,
+    /// A picture, which is told when it is whole.
+    Picture,
 }
 
 #[derive(Deserialize)]
@@ -83,6 +93,14 @@ struct BlockStart {
 #[serde(default, rename_all = "camelCase")]
 struct Start {
     tool_use: Option<CallStart>,
+    image: Option<Json>,
+}
+
+/// A picture as it grows.
+#[derive(Debug)]
+struct Picture {
+    format: String,
+    bytes: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +129,7 @@ struct Delta {
     tool_use: Option<CallDelta>,
     reasoning_content: Option<ReasoningDelta>,
     citation: Option<Json>,
+    image: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -150,6 +169,8 @@ struct Metadata {
     usage: Option<Json>,
     #[serde(default)]
     service_tier: Option<Json>,
+    #[serde(default)]
+    performance_config: Option<Json>,
 }
 
 fn read<'a, T: Deserialize<'a>>(kind: &str, payload: &'a [u8]) -> Result<T, WireError> {
@@ -178,11 +199,13 @@ impl State {
         match kind {
             "messageStart" => self.start(out),
             "contentBlockStart" => self.block_start(read(kind, frame.payload)?, out),
-            "contentBlockDelta" => self.delta(read(kind, frame.payload)?, out),
+            "contentBlockDelta" => self.delta(read(kind, frame.payload)?, out)?,
             "contentBlockStop" => {
                 let stop: BlockStop = read(kind, frame.payload)?;
                 if let Some(open) = self.blocks.remove(&stop.content_block_index) {
                     open.complete(out);
+                    self.show(stop.content_block_index, out);
+                    cite(self.citations.remove(&stop.content_block_index).unwrap_or_default(), out);
                     if !matches!(open, Open::Other) {
                         out.push(StreamEvent::PartEnd { choice: CHOICE });
                     }
@@ -194,7 +217,8 @@ impl State {
                 let intervened = self.stopped == Some(FinishReason::Guardrail);
                 let usage = metadata.usage.and_then(|json| usage::decode(json.get(), intervened));
                 out.extend(usage.map(StreamEvent::Usage));
-                let tier = metadata.service_tier.and_then(|json| facts::tier(json.raw()));
+                let performance = metadata.performance_config.as_ref().map(Json::raw);
+                let tier = facts::tier(metadata.service_tier.as_ref().map(Json::raw), performance);
                 out.extend(tier.map(StreamEvent::ServiceTier));
                 self.counted = true;
             }
@@ -216,19 +240,25 @@ impl State {
 
     fn block_start(&mut self, event: BlockStart, out: &mut Vec<StreamEvent>) {
         self.start(out);
-        let open = match event.start.tool_use {
-            Some(CallStart { tool_use_id: id, name, kind: None }) => {
+        let open = match (event.start.tool_use, event.start.image) {
+            (Some(CallStart { tool_use_id: id, name, kind: None }), _) => {
                 let call = self.calls;
                 self.calls += 1;
                 out.push(StreamEvent::ToolCallStart { choice: CHOICE, call, id, name, custom: false });
                 Open::Call { call, given: false }
             }
-            Some(_) | None => Open::Other,
+            (None, Some(image)) => {
+                let format = member(&image, "format");
+                let picture = format.map(|format| Picture { format, bytes: Vec::new() });
+                self.pictures.extend(picture.map(|picture| (event.content_block_index, picture)));
+                Open::Picture
+            }
+            (Some(_), _) | (None, None) => Open::Other,
         };
         self.blocks.insert(event.content_block_index, open);
     }
 
-    fn delta(&mut self, event: BlockDelta, out: &mut Vec<StreamEvent>) {
+    fn delta(&mut self, event: BlockDelta, out: &mut Vec<StreamEvent>) -> Result<(), WireError> {
         self.start(out);
         let choice = CHOICE;
         let before = out.len();
@@ -238,7 +268,17 @@ impl State {
                 *given = true;
                 out.push(StreamEvent::ToolCallArguments { choice, call: *call, text: piece.input.clone() });
             }
-            return;
+            return Ok(());
+        }
+        if let (Some(piece), Some(picture)) =
+            (&event.delta.image, self.pictures.get_mut(&event.content_block_index))
+        {
+            // Each piece is base64 of its own.
+            let bytes =
+                piece.read::<Extra>().ok().and_then(|members| member(members.get("source")?, "bytes"));
+            picture.bytes.extend(bytes.and_then(|bytes| BASE64.decode(bytes).ok()).unwrap_or_default());
+            let too_long = picture.bytes.len() > MAX_PICTURE;
+            return if too_long { Err(WireError::TooLong { limit: MAX_PICTURE }) } else { Ok(()) };
         }
         let text = event.delta.text.filter(|text| !text.is_empty());
         out.extend(text.map(|text| StreamEvent::Text { choice, text }));
@@ -251,17 +291,30 @@ impl State {
             out.extend(data.map(|data| StreamEvent::RedactedReasoning { choice, data }));
         }
         let citation = event.delta.citation.and_then(|json| decode_citation(json.raw()));
-        out.extend(citation.map(|citation| StreamEvent::Citation { choice, citation }));
-        if out.len() > before {
+        let cites = citation.is_some();
+        self.citations.entry(event.content_block_index).or_default().extend(citation);
+        if out.len() > before || cites {
             self.blocks.insert(event.content_block_index, Open::Said);
+        }
+        Ok(())
+    }
+
+    /// A picture whose block is over. One without bytes failed, or lies in S3, and has no event.
+    fn show(&mut self, index: u64, out: &mut Vec<StreamEvent>) {
+        let Some(Picture { format, bytes }) = self.pictures.remove(&index) else { return };
+        if !bytes.is_empty() {
+            let (media_type, data) = (format!("image/{format}"), BASE64.encode(bytes));
+            out.push(StreamEvent::Image { choice: CHOICE, media_type, data });
         }
     }
 
     fn stop(&mut self, event: MessageStop, out: &mut Vec<StreamEvent>) {
         self.start(out);
-        for open in std::mem::take(&mut self.blocks).values() {
+        for (index, open) in std::mem::take(&mut self.blocks) {
             open.complete(out);
+            self.show(index, out);
         }
+        cite(std::mem::take(&mut self.citations).into_values().flatten().collect(), out);
         let sequence = event.additional_model_response_fields.and_then(|json| stop_sequence(json.raw()));
         let reason =
             finish_reason(event.stop_reason.as_deref().unwrap_or("end_turn"), sequence, self.calls > 0);
@@ -270,4 +323,13 @@ impl State {
             self.stopped = Some(reason);
         }
     }
+}
+
+/// A text in an object.
+fn member(object: &Json, name: &str) -> Option<String> {
+    object.read::<Extra>().ok()?.get(name)?.as_string()
+}
+
+fn cite(citations: Vec<Citation>, out: &mut Vec<StreamEvent>) {
+    out.extend(citations.into_iter().map(|citation| StreamEvent::Citation { choice: CHOICE, citation }));
 }

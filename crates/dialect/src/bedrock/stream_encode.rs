@@ -8,11 +8,13 @@ use bytes::BytesMut;
 use steelyard_core::Usage;
 
 use crate::anthropic::citation::of_annotations;
-use crate::bedrock::content::encode_citation;
+use crate::bedrock::content::{encode_citation, picture_format};
 use crate::bedrock::reply::{write_metrics, write_stop_sequence, write_tier, write_usage};
 use crate::chat::{Citation, FinishReason};
+use crate::dialect::Dialect;
 use crate::event::StreamEvent;
 use crate::event_stream;
+use crate::gemini::content::picture;
 use crate::json::Object;
 
 /// The only choice of this wire.
@@ -144,6 +146,12 @@ impl Encoder {
                 self.reasoning_delta(index, "redactedContent", data, out);
                 self.close(out);
             }
+            StreamEvent::Image { choice: CHOICE, media_type, data } => self.image(media_type, data, out),
+            StreamEvent::Foreign { choice: CHOICE, dialect: Dialect::GeminiGenerate, block, .. } => {
+                if let Some((media_type, data)) = picture(block) {
+                    self.image(&media_type, &data, out);
+                }
+            }
             StreamEvent::ToolCallStart { choice: CHOICE, call, id, name, custom } => {
                 self.call(*call, id, name, *custom, out);
             }
@@ -164,6 +172,7 @@ impl Encoder {
             | StreamEvent::ReasoningSignature { .. }
             | StreamEvent::RedactedReasoning { .. }
             | StreamEvent::Citation { .. }
+            | StreamEvent::Image { .. }
             | StreamEvent::Foreign { .. }
             | StreamEvent::PartEnd { .. }
             | StreamEvent::Refusal { .. }
@@ -232,6 +241,23 @@ impl Encoder {
     fn citation(&mut self, citation: &Citation, out: &mut BytesMut) {
         let index = self.text(out);
         self.delta(index, out, |delta| delta.object("citation", |object| encode_citation(object, citation)));
+    }
+
+    /// A picture in a block of its own, unless it is in a format that the wire's clients do not know.
+    fn image(&mut self, media_type: &str, data: &str, out: &mut BytesMut) {
+        let Some(format) = picture_format(media_type) else { return };
+        self.close(out);
+        let index = self.number();
+        self.event("contentBlockStart", out, |event| {
+            event.field("contentBlockIndex", &index);
+            event.object("start", |start| start.object("image", |image| image.field("format", format)));
+        });
+        self.delta(index, out, |delta| {
+            delta.object("image", |image| {
+                image.object("source", |source| source.text("bytes", &[data]));
+            });
+        });
+        self.event("contentBlockStop", out, |event| event.field("contentBlockIndex", &index));
     }
 
     fn call(&mut self, call: u32, id: &str, name: &str, custom: bool, out: &mut BytesMut) {

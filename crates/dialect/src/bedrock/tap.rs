@@ -241,13 +241,15 @@ impl Tap {
             usage: Option<&'a RawValue>,
             #[serde(borrow)]
             service_tier: Option<&'a RawValue>,
+            #[serde(borrow)]
+            performance_config: Option<&'a RawValue>,
         }
         self.metadata = true;
         match serde_json::from_slice::<Metadata<'_>>(payload) {
             Ok(read) => {
                 let usage = read.usage.and_then(|raw| usage::decode(raw.get(), self.intervened));
                 self.facts.tell(usage);
-                self.facts.service_tier = read.service_tier.and_then(facts::tier);
+                self.facts.service_tier = facts::tier(read.service_tier, read.performance_config);
             }
             Err(_) => self.facts.unreadable_events += 1,
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::anthropic::citation::of_annotations;
-use crate::chat::{ChatResponse, Choice, FinishReason, Message, Part, Role};
+use crate::chat::{ChatResponse, Choice, Citation, FinishReason, Message, Part, Role};
 use crate::dialect::ReplyContext;
 use crate::error::WireError;
 use crate::gemini::candidate::{self, Cited};
@@ -78,7 +78,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<ChatResponse, WireError> {
 fn choice(raw: &RawValue, at: &At<'_>, number: usize, ids: &mut Numbered) -> Result<Choice, Fault> {
     let mut fields = Members::of(raw, at)?;
     let mut content = match fields.take("content")? {
-        Some(raw) => said(raw, &at.field("content"), ids)?,
+        Some(raw) => joined(said(raw, &at.field("content"), ids)?),
         None => Vec::new(),
     };
     let citations = fields.take("citationMetadata")?.map(candidate::citations).unwrap_or_default();
@@ -114,6 +114,21 @@ pub(crate) fn said(raw: &RawValue, at: &At<'_>, ids: &mut Numbered) -> Result<Ve
         Some(raw) => parts(raw, &at.field("parts"), Speaker::Answer, ids),
         None => Ok(Vec::new()),
     }
+}
+
+/// Texts that follow each other are one, as in a stream, whose events are cut anywhere.
+fn joined(parts: Vec<Part>) -> Vec<Part> {
+    let mut out: Vec<Part> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match (out.last_mut(), part) {
+            (Some(Part::Text { text, .. }), Part::Text { text: more, .. })
+            | (Some(Part::Reasoning { text, .. }), Part::Reasoning { text: more, .. }) => {
+                text.push_str(&more);
+            }
+            (_, part) => out.push(part),
+        }
+    }
+    out
 }
 
 /// A turn that calls tools waits for them, though the wire says that it stopped.
@@ -169,7 +184,12 @@ fn cited(message: &Message) -> Vec<Cited> {
     let mut found = Vec::new();
     let mut length = 0;
     for part in &message.content {
-        let Part::Text { text, citations, .. } = part else { continue };
+        // A refusal is said like anything else.
+        let (text, citations): (&str, &[Citation]) = match part {
+            Part::Text { text, citations, .. } => (text, citations),
+            Part::Refusal { text } => (text, &[]),
+            _ => continue,
+        };
         let start = length;
         length += text.len();
         found.extend(citations.iter().filter_map(|citation| Cited::of(citation, start, length)));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use steelyard_core::Usage;
 
-use crate::chat::{Part, ToolInput};
+use crate::chat::{Citation, Part, ToolInput};
 use crate::error::WireError;
 use crate::event::StreamEvent;
 use crate::gemini::elements::Elements;
@@ -91,6 +91,8 @@ struct State {
 struct Choice {
     calls: u32,
     finish: Option<String>,
+    /// Sources of the text that comes, told when it is over.
+    citations: Vec<Citation>,
 }
 
 impl State {
@@ -152,14 +154,17 @@ impl State {
                 state.part(choice, part, out);
             }
         }
-        for citation in fields.take("citationMetadata")?.map(candidate::citations).unwrap_or_default() {
-            out.push(StreamEvent::Citation { choice, citation });
+        state
+            .citations
+            .extend(fields.take("citationMetadata")?.map(candidate::citations).unwrap_or_default());
+        let word = fields.take("finishReason")?.and_then(string).filter(|word| !word.is_empty());
+        state.finish = word.map(std::borrow::Cow::into_owned).or_else(|| state.finish.take());
+        if state.finish.is_some() {
+            state.cite(choice, out);
         }
         if let Some(logprobs) = fields.take("logprobsResult")?.and_then(candidate::logprobs) {
             out.push(StreamEvent::Logprobs { choice, logprobs });
         }
-        let word = fields.take("finishReason")?.and_then(string).filter(|word| !word.is_empty());
-        state.finish = word.map(std::borrow::Cow::into_owned).or_else(|| state.finish.take());
         Ok(())
     }
 
@@ -167,7 +172,8 @@ impl State {
         if !self.is_over() {
             return Err(WireError::Cut);
         }
-        for (number, choice) in &self.choices {
+        for (number, choice) in &mut self.choices {
+            choice.cite(*number, out);
             let reason = finish_reason(choice.finish.as_deref().unwrap_or("STOP"), choice.calls > 0);
             out.push(StreamEvent::Finish { choice: *number, reason });
         }
@@ -180,7 +186,16 @@ impl State {
 }
 
 impl Choice {
+    /// Tells the sources of the text that came.
+    fn cite(&mut self, choice: u32, out: &mut Vec<StreamEvent>) {
+        let citations = std::mem::take(&mut self.citations);
+        out.extend(citations.into_iter().map(|citation| StreamEvent::Citation { choice, citation }));
+    }
+
     fn part(&mut self, choice: u32, part: Part, out: &mut Vec<StreamEvent>) {
+        if !matches!(part, Part::Text { .. }) {
+            self.cite(choice, out);
+        }
         match part {
             Part::Text { text, .. } => out.push(StreamEvent::Text { choice, text }),
             Part::Reasoning { text, .. } => out.push(StreamEvent::Reasoning { choice, text }),

@@ -12,9 +12,9 @@ use steelyard_core::Usage;
 
 use crate::anthropic::citation::of_annotations;
 use crate::bedrock::content::arguments;
-use crate::chat::{Citation, FinishReason, Json, Logprobs, ToolInput};
+use crate::chat::{FinishReason, Json, Logprobs, ToolInput};
 use crate::dialect::{Dialect, ReplyContext};
-use crate::event::StreamEvent;
+use crate::event::{Said, StreamEvent};
 use crate::gemini::candidate::{self, Cited};
 use crate::gemini::content::{BESIDE, SIGNATURE};
 use crate::gemini::{Framing, reply, usage};
@@ -40,8 +40,8 @@ struct Choice {
     calls: BTreeMap<u32, Call>,
     /// The call that the last event belonged to.
     last: Option<u32>,
-    /// Bytes of its text so far.
-    said: usize,
+    /// Where its texts stand, in bytes.
+    said: Said,
     cited: Vec<Cited>,
     logprobs: Logprobs,
     finish: Option<FinishReason>,
@@ -71,6 +71,11 @@ impl Encoder {
     }
 
     pub(crate) fn push(&mut self, event: &StreamEvent, out: &mut BytesMut) {
+        if event.ends_text()
+            && let Some(choice) = event.choice()
+        {
+            self.choice(choice).said.end_part();
+        }
         match event {
             StreamEvent::Start { service_tier, .. } => self.service_tier.clone_from(service_tier),
             StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
@@ -79,7 +84,11 @@ impl Encoder {
             StreamEvent::Text { choice, text } | StreamEvent::Refusal { choice, text } => {
                 self.flush_ended(*choice, None, out);
                 if !text.is_empty() {
-                    self.choice(*choice).said += text.len();
+                    let said = &mut self.choice(*choice).said;
+                    said.text(text.len());
+                    if matches!(event, StreamEvent::Refusal { .. }) {
+                        said.end_part();
+                    }
                     self.part(*choice, out, |part| part.field("text", text));
                 }
             }
@@ -94,6 +103,15 @@ impl Encoder {
             }
             StreamEvent::Foreign { choice, dialect: Dialect::GeminiGenerate, kind, block } => {
                 self.foreign(*choice, kind, block, out);
+            }
+            StreamEvent::Image { choice, media_type, data } => {
+                self.flush_ended(*choice, None, out);
+                self.part(*choice, out, |part| {
+                    part.object("inlineData", |inline| {
+                        inline.field("mimeType", media_type);
+                        inline.text("data", &[data]);
+                    });
+                });
             }
             StreamEvent::ToolCallStart { choice, call, id, name, custom } => {
                 self.flush_ended(*choice, None, out);
@@ -117,9 +135,16 @@ impl Encoder {
                     call.ended = true;
                 }
             }
-            StreamEvent::Citation { choice, citation } => self.cite(*choice, std::slice::from_ref(citation)),
+            StreamEvent::Citation { choice, citation } => {
+                let state = self.choice(*choice);
+                let (start, end) = state.said.last_part();
+                state.cited.extend(Cited::of(citation, start, end));
+            }
             StreamEvent::Annotations { choice, annotations } => {
-                self.cite(*choice, &of_annotations(annotations));
+                let state = self.choice(*choice);
+                let all = state.said.total();
+                let pages = of_annotations(annotations);
+                state.cited.extend(pages.iter().filter_map(|page| Cited::of(page, 0, all)));
             }
             StreamEvent::Logprobs { choice, logprobs } => {
                 let all = &mut self.choice(*choice).logprobs;
@@ -166,12 +191,6 @@ impl Encoder {
 
     fn choice(&mut self, choice: u32) -> &mut Choice {
         self.choices.entry(choice).or_default()
-    }
-
-    fn cite(&mut self, choice: u32, citations: &[Citation]) {
-        let state = self.choice(choice);
-        let said = state.said;
-        state.cited.extend(citations.iter().filter_map(|citation| Cited::of(citation, 0, said)));
     }
 
     /// What only this wire has. What stands beside a call goes with it; beside a text, which has gone already, it gets an

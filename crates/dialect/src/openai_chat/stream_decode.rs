@@ -67,6 +67,8 @@ struct Choice {
     finished: bool,
     /// Reasoning has come as plain text.
     thought: bool,
+    /// Sources of the text that comes, told when it is over.
+    annotations: Vec<Json>,
 }
 
 #[derive(Debug)]
@@ -299,7 +301,7 @@ impl Choice {
             out.push(StreamEvent::Refusal { choice, text });
         }
         if let Some(annotations) = delta.annotations.filter(|list| !matches!(list.get(), "null" | "[]")) {
-            out.push(StreamEvent::Annotations { choice, annotations });
+            self.annotations.push(annotations);
         }
         for call in delta.tool_calls {
             self.call(choice, Piecewise::from(call), out)?;
@@ -311,8 +313,15 @@ impl Choice {
         Ok(())
     }
 
+    /// Tells the sources of the text that came.
+    fn annotate(&mut self, choice: u32, out: &mut Vec<StreamEvent>) {
+        let all = std::mem::take(&mut self.annotations);
+        out.extend(all.into_iter().map(|annotations| StreamEvent::Annotations { choice, annotations }));
+    }
+
     fn finish(&mut self, choice: u32, word: &str, out: &mut Vec<StreamEvent>) {
         self.finished = true;
+        self.annotate(choice, out);
         let silent = self.calls.iter().enumerate().filter(|(_, call)| call.silent);
         out.extend(silent.map(|(call, _)| StreamEvent::ToolCallArguments {
             choice,
@@ -345,6 +354,7 @@ impl Choice {
             let at = At::Root.field("tool_calls");
             return Err(Fault::invalid(&at, "a tool call goes on that never began").into());
         };
+        self.annotate(choice, out);
         let call = self.calls.len();
         let id = piece.id.clone().unwrap_or_else(|| call_id(call));
         self.calls.push(Call { index: piece.index, id: id.clone(), silent: !piece.custom });

@@ -11,7 +11,7 @@ use steelyard_core::Usage;
 
 use crate::chat::CitationPlace;
 use crate::dialect::ReplyContext;
-use crate::event::StreamEvent;
+use crate::event::{Said, StreamEvent};
 use crate::json::Object;
 use crate::openai_chat::reply::annotation;
 use crate::openai_chat::{details, usage};
@@ -28,8 +28,8 @@ pub struct Encoder {
     custom: BTreeSet<(u32, u32)>,
     /// What each choice thinks.
     thoughts: BTreeMap<u32, Thought>,
-    /// How many characters each choice has said.
-    said: BTreeMap<u32, usize>,
+    /// Where the texts of each choice stand, in characters.
+    said: BTreeMap<u32, Said>,
     /// The last figures.
     usage: Option<Usage>,
     frame: Vec<u8>,
@@ -58,6 +58,11 @@ impl Encoder {
     }
 
     pub(crate) fn push(&mut self, event: &StreamEvent, out: &mut BytesMut) {
+        if event.ends_text()
+            && let Some(choice) = event.choice()
+        {
+            self.said.entry(choice).or_default().end_part();
+        }
         match event {
             StreamEvent::Start { service_tier, system_fingerprint, .. } => {
                 self.service_tier.clone_from(service_tier);
@@ -65,7 +70,7 @@ impl Encoder {
             }
             StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
             StreamEvent::Text { choice, text } => {
-                *self.said.entry(*choice).or_default() += text.chars().count();
+                self.said.entry(*choice).or_default().text(text.chars().count());
                 self.delta(*choice, out, |delta| delta.field("content", text));
             }
             StreamEvent::Reasoning { choice, text } => {
@@ -91,15 +96,18 @@ impl Encoder {
             }
             StreamEvent::Citation { choice, citation } => {
                 if matches!(citation.place, CitationPlace::Web { .. }) {
-                    let end = self.said.get(choice).copied().unwrap_or_default();
+                    let (start, end) = self.said.get(choice).copied().unwrap_or_default().last_part();
                     self.delta(*choice, out, |delta| {
                         delta.objects("annotations", [citation], |object, citation| {
-                            annotation(object, 0, end, citation);
+                            annotation(object, start, end, citation);
                         });
                     });
                 }
             }
-            StreamEvent::PartEnd { .. } | StreamEvent::Foreign { .. } | StreamEvent::Geo(_) => {}
+            StreamEvent::PartEnd { .. }
+            | StreamEvent::Image { .. }
+            | StreamEvent::Foreign { .. }
+            | StreamEvent::Geo(_) => {}
             StreamEvent::Refusal { choice, text } => {
                 self.delta(*choice, out, |delta| delta.field("refusal", text));
             }

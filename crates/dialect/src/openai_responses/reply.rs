@@ -154,12 +154,18 @@ pub(crate) fn encode(response: &ChatResponse, context: &ReplyContext) -> Bytes {
 fn events(answer: &Choice, each: &mut impl FnMut(StreamEvent)) {
     let choice = 0;
     let mut calls = 0;
-    for part in &answer.message.content {
+    let mut annotations = answer.message.extra.get("annotations").cloned();
+    let last = answer.message.content.iter().rposition(|part| matches!(part, Part::Text { .. }));
+    for (number, part) in answer.message.content.iter().enumerate() {
         match part {
             Part::Text { text, citations, .. } => {
                 each(StreamEvent::Text { choice, text: text.clone() });
                 for citation in citations {
                     each(StreamEvent::Citation { choice, citation: citation.clone() });
+                }
+                // Chat Completions names its sources beside the text.
+                if let Some(annotations) = annotations.take_if(|_| Some(number) == last) {
+                    each(StreamEvent::Annotations { choice, annotations });
                 }
             }
             Part::Refusal { text } => each(StreamEvent::Refusal { choice, text: text.clone() }),
@@ -198,7 +204,7 @@ fn events(answer: &Choice, each: &mut impl FnMut(StreamEvent)) {
         }
         each(StreamEvent::PartEnd { choice });
     }
-    if let Some(annotations) = answer.message.extra.get("annotations").cloned() {
+    if let Some(annotations) = annotations {
         each(StreamEvent::Annotations { choice, annotations });
     }
     if let Some(logprobs) = answer.logprobs.clone() {

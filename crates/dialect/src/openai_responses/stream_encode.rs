@@ -122,6 +122,7 @@ impl Encoder {
             | StreamEvent::Reasoning { .. }
             | StreamEvent::ReasoningSignature { .. }
             | StreamEvent::RedactedReasoning { .. }
+            | StreamEvent::Image { .. }
             | StreamEvent::Foreign { .. }
             | StreamEvent::ToolCallStart { .. }
             | StreamEvent::ToolCallArguments { .. }

@@ -323,3 +323,19 @@ fn openais_models_get_what_they_take() {
     let usual = json!({"messages": [{"role": "user", "content": "t"}], "temperature": 1.0});
     loses(Dialect::AnthropicMessages, usual, (Dialect::OpenAiChat, "o3"), &[]);
 }
+
+#[test]
+fn what_is_lost_of_googles_settings_is_named_by_its_member() {
+    let config = json!({"maxOutputTokens": 9, "mediaResolution": "MEDIA_RESOLUTION_LOW", "odd": 1,
+        "thinkingConfig": {"thinkingBudget": 1024, "odd": 1}});
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "t"}]}], "generationConfig": config});
+    let outside = Outside { model: Some("m"), stream: false, version: None, headers: None };
+    let request = Dialect::GeminiGenerate.decode_request(body.to_string().as_bytes(), &outside).unwrap();
+    for vendor in [OPENAI, ANTHROPIC, CLAUDE, NOVA] {
+        let (_, found) = write(&request, vendor);
+        for member in ["mediaResolution", "odd"] {
+            assert!(found.contains(&format!("generationConfig.{member}")), "{member}: {found:?}");
+        }
+        assert!(!found.contains(&"generationConfig".to_owned()), "{found:?}");
+    }
+}

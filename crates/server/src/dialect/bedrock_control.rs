@@ -24,6 +24,12 @@ const NAME: usize = 20;
 /// A page of profiles has so many unless the client asks for fewer.
 const PAGE: usize = 1000;
 
+/// What AWS's filters take.
+const MODALITIES: [&str; 3] = ["TEXT", "IMAGE", "EMBEDDING"];
+const INFERENCE_TYPES: [&str; 2] = ["ON_DEMAND", "PROVISIONED"];
+const CUSTOMIZATIONS: [&str; 3] = ["FINE_TUNING", "CONTINUED_PRE_TRAINING", "DISTILLATION"];
+const PROFILE_TYPES: [&str; 2] = ["SYSTEM_DEFINED", "APPLICATION"];
+
 /// Where AWS's names of inference profiles begin: the geographies that they route within.
 const GEOGRAPHIES: [&str; 9] = ["us.", "us-gov.", "eu.", "apac.", "jp.", "au.", "ca.", "sa.", "global."];
 
@@ -40,11 +46,45 @@ impl Asked {
     fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+
+    /// A filter, which must be one of the words that AWS knows.
+    fn one_of(&self, name: &'static str, known: &[&str]) -> Result<Option<&str>, ApiError> {
+        match self.query(name) {
+            Some(word) if !known.contains(&word) => {
+                let expected = known.join(", ");
+                Err(invalid(name, &format!("is `{}`: expected one of {expected}", shown(word))))
+            }
+            word => Ok(word),
+        }
+    }
+
+    /// The provider that is asked for, in lower case.
+    fn provider(&self) -> Result<Option<String>, ApiError> {
+        let Some(name) = self.query("byProvider") else { return Ok(None) };
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b' ');
+        if name.is_empty() || name.len() > 63 || !name.bytes().all(good) {
+            let text = format!("is `{}`: expected 1 to 63 letters, digits, `-` or spaces", shown(name));
+            return Err(invalid("byProvider", &text));
+        }
+        Ok(Some(name.to_ascii_lowercase()))
+    }
+}
+
+fn invalid(name: &'static str, text: &str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidField, format!("`{name}` {text}")).with_param(name)
+}
+
+/// What a caller wrote, as far as it is shown.
+fn shown(text: &str) -> String {
+    text.chars().take(120).collect()
 }
 
 pub(crate) async fn list_models(State(app): State<Arc<App>>, request: Request) -> Response {
     answer(&app, request, |snapshot, asked| {
-        let provider = asked.query("byProvider").map(str::to_ascii_lowercase);
+        let provider = asked.provider()?;
+        let modality = asked.one_of("byOutputModality", &MODALITIES)?;
+        let inference = asked.one_of("byInferenceType", &INFERENCE_TYPES)?;
+        let customization = asked.one_of("byCustomizationType", &CUSTOMIZATIONS)?;
         let fits = |model: &Value| {
             let is = |field: &str, wanted: Option<&str>| {
                 wanted.is_none_or(|wanted| {
@@ -53,9 +93,9 @@ pub(crate) async fn list_models(State(app): State<Arc<App>>, request: Request) -
             };
             let named = model["providerName"].as_str().unwrap_or_default().to_ascii_lowercase();
             provider.as_ref().is_none_or(|wanted| named == *wanted)
-                && is("outputModalities", asked.query("byOutputModality"))
-                && is("inferenceTypesSupported", asked.query("byInferenceType"))
-                && is("customizationsSupported", asked.query("byCustomizationType"))
+                && is("outputModalities", modality)
+                && is("inferenceTypesSupported", inference)
+                && is("customizationsSupported", customization)
         };
         let names = snapshot.listed_names();
         let models: Vec<Value> =
@@ -79,7 +119,7 @@ pub(crate) async fn get_model(State(app): State<Arc<App>>, request: Request) -> 
 
 pub(crate) async fn list_profiles(State(app): State<Arc<App>>, request: Request) -> Response {
     answer(&app, request, |snapshot, asked| {
-        let wants_own = asked.query("type").is_some_and(|kind| kind == "APPLICATION");
+        let wants_own = asked.one_of("type", &PROFILE_TYPES)? == Some("APPLICATION");
         let ids = if wants_own { Vec::new() } else { profiles(snapshot) };
         let from = asked.query("nextToken").map_or(Ok(0), str::parse::<usize>).map_err(|_| {
             ApiError::new(ErrorCode::InvalidField, "`nextToken` is not one that was given out here")
@@ -112,8 +152,7 @@ pub(crate) async fn get_profile(State(app): State<Arc<App>>, request: Request) -
 }
 
 fn unknown(what: &str, name: &str) -> ApiError {
-    let shown: String = name.chars().take(120).collect();
-    ApiError::new(ErrorCode::UnknownModel, format!("there is no {what} `{shown}` here"))
+    ApiError::new(ErrorCode::UnknownModel, format!("there is no {what} `{}` here", shown(name)))
 }
 
 async fn answer(
@@ -153,6 +192,7 @@ fn describe(snapshot: &Snapshot, name: &str, region: &str) -> Value {
     let route = snapshot.resolve(name);
     let offer = route.as_ref().and_then(|route| route.targets.first()).map(|target| &target.offer);
     let vendor = offer.and_then(|offer| offer.model.as_ref()).map_or("steelyard", |model| &*model.vendor);
+    let embeds = offer.is_some_and(|offer| offer.embeds());
     let short = |text: &str| text.chars().take(NAME).collect::<String>();
     json!({
         "modelArn": format!("arn:aws:bedrock:{region}::foundation-model/{name}"),
@@ -160,8 +200,8 @@ fn describe(snapshot: &Snapshot, name: &str, region: &str) -> Value {
         "modelName": short(name),
         "providerName": short(vendor),
         "inputModalities": ["TEXT"],
-        "outputModalities": ["TEXT"],
-        "responseStreamingSupported": true,
+        "outputModalities": [if embeds { "EMBEDDING" } else { "TEXT" }],
+        "responseStreamingSupported": !embeds,
         "customizationsSupported": [],
         "inferenceTypesSupported": ["ON_DEMAND"],
         "modelLifecycle": { "status": "ACTIVE" },

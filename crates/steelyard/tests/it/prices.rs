@@ -101,6 +101,37 @@ async fn a_price_of_the_operators_own_overrides_the_catalog() {
     assert_ne!(own.attempts[0].price_version, listed.attempts[0].price_version);
 }
 
+/// Nobody publishes what Bedrock's optimized latency costs: the charge says so, relayed and translated, whole and streamed.
+#[tokio::test]
+async fn an_optimized_latency_is_no_standard_tier() {
+    let up = Upstream::speaking(Wire::Bedrock).await;
+    let server = serve(&Config::new().channel("aws", &up, "")).await;
+    let model = "amazon.nova-pro-v1:0";
+    let converse = json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }],
+        "performanceConfig": { "latency": "optimized" } });
+    for (latency, tier) in
+        [("latency_optimized", Some("latency_optimized")), ("latency_standard", Some("standard"))]
+    {
+        up.otherwise(chat().text("a").usage(1_000, 500).tier(latency));
+        let path = |operation: &str| format!("/model/aws%2F{}/{operation}", model.replace(':', "%3A"));
+        let admin = server.admin();
+        for answer in [
+            admin.post(&path("converse"), &converse).await,
+            admin.post(&path("converse-stream"), &converse).await,
+            admin.chat(&ask(&format!("aws/{model}"))).await,
+            admin.chat(&ask_stream(&format!("aws/{model}"))).await,
+        ] {
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let entry = server.entry(answer.request_id()).await;
+            let attempt = &entry.attempts[0];
+            assert_eq!(attempt.tier.as_deref(), tier, "{entry:#?}");
+            let told = attempt.flags.iter().filter(|flag| flag.ends_with("_at_dearest")).count();
+            assert_eq!(told, if latency == "latency_optimized" { 2 } else { 0 }, "{entry:#?}");
+            assert!(entry.pico() > Some(0), "{entry:#?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn huge_counts_do_not_overflow() {
     let up = Upstream::start().await;

@@ -182,7 +182,7 @@ impl Chat {
         self
     }
 
-    /// Sets the service tier that the answer names.
+    /// Sets the service tier that the answer names; Bedrock's `latency_optimized` is the latency of its `performanceConfig`.
     #[must_use]
     pub fn tier(mut self, tier: &str) -> Self {
         self.tier = Some(tier.to_owned());

@@ -70,6 +70,18 @@ fn sanitised(wanted: &str) -> String {
     if name.is_empty() { "document".to_owned() } else { name.to_owned() }
 }
 
+/// The wire's name of a picture's format; none if it has none.
+pub(crate) fn picture_format(media_type: &str) -> Option<&'static str> {
+    let plain = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match plain.as_str() {
+        "image/png" => Some("png"),
+        "image/jpeg" | "image/jpg" => Some("jpeg"),
+        "image/gif" => Some("gif"),
+        "image/webp" => Some("webp"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bedrock::content::citations;
 use crate::bedrock::content::decode::SOUNDS;
-use crate::bedrock::content::documents::{Names, format};
+use crate::bedrock::content::documents::{Names, format, picture_format};
 use crate::chat::{
     CacheTtl, Citation, CitationPlace, Extra, FileSource, Json, Media, Part, ToolCall, ToolInput, ToolResult,
 };
@@ -274,16 +274,9 @@ impl Blocks {
     fn image<'a>(&mut self, source: &'a Media, field: &dyn Fn() -> String) -> Option<Block<'a>> {
         match source {
             Media::Inline { media_type, data } => {
-                let subtype = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-                let format = match subtype.as_str() {
-                    "image/png" => "png",
-                    "image/jpeg" | "image/jpg" => "jpeg",
-                    "image/gif" => "gif",
-                    "image/webp" => "webp",
-                    _ => {
-                        let why = "Bedrock takes pictures as png, jpeg, gif or webp";
-                        return self.lose(Loss::refused(field(), why));
-                    }
+                let Some(format) = picture_format(media_type) else {
+                    let why = "Bedrock takes pictures as png, jpeg, gif or webp";
+                    return self.lose(Loss::refused(field(), why));
                 };
                 Some(Block::Image { format, data })
             }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use crate::bedrock::content::cache_point;
-use crate::bedrock::request::decode::is_name;
 use crate::chat::{ChatRequest, Json, Part, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
 use crate::json::Object;
@@ -92,7 +91,7 @@ impl<'a> Tools<'a> {
             }
             let field = || format!("tools[{index}]");
             match &tool.kind {
-                ToolKind::Foreign { dialect: Dialect::BedrockConverse, .. } => {}
+                ToolKind::Foreign { dialect: Dialect::BedrockConverse, .. } | ToolKind::Function { .. } => {}
                 ToolKind::Foreign { .. } => {
                     losses.push(Loss::vendors_tool(request, index, Dialect::BedrockConverse));
                     continue;
@@ -101,11 +100,6 @@ impl<'a> Tools<'a> {
                     losses.push(Loss::refused(field(), "the wire has no tools that take free text"));
                     continue;
                 }
-                ToolKind::Function { .. } if !is_name(&tool.name) => {
-                    let why = "the wire takes names of 1 to 64 letters, digits, `_` or `-`";
-                    losses.push(Loss::refused(format!("tools[{index}].name"), why));
-                }
-                ToolKind::Function { .. } => {}
             }
             if !own {
                 losses.extend(Loss::foreign_tool(index, tool));

@@ -153,7 +153,7 @@ fn part(
         }
         "inlineData" => match blob(value, &inner)? {
             Some(part) if speaker != Speaker::Answer => out.push(part),
-            // What an answer shows has no piece in a stream of another wire; so it has none in a whole answer.
+            // What an answer shows, most other wires' answers have no place for.
             Some(_) | None => {
                 out.push(foreign(kind, raw));
                 return Ok(written);
@@ -257,6 +257,20 @@ fn nest(rest: &mut Extra, kind: &str, inner: &Extra) {
     if !inner.is_empty() {
         let block = json(|out| Object::write(out, |object| object.extra(inner)));
         rest.insert(kind.to_owned(), block);
+    }
+}
+
+/// The picture, with its media type, in a part that an answer shows; none if it was only a thought on the way to it.
+pub(crate) fn picture(block: &Json) -> Option<(String, String)> {
+    let at = At::Root;
+    let mut members = Members::of(block.raw(), &at).ok()?;
+    let thought = members.flag("thought").ok()?.unwrap_or(false);
+    let part = blob(members.take("inlineData").ok()??, &at).ok()?;
+    match part {
+        Some(Part::Image { source: Media::Inline { media_type, data }, .. }) if !thought => {
+            Some((media_type, data))
+        }
+        _ => None,
     }
 }
 

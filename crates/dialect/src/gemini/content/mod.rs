@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 
-pub(crate) use decode::{Ids, Speaker, parts, placed};
+pub(crate) use decode::{Ids, Speaker, parts, picture, placed};
 pub(crate) use encode::{Block, Blocks, Purpose};
 
 /// The member that proves what was thought.

@@ -2,7 +2,6 @@
 
 use crate::chat::{ChatRequest, Json, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
-use crate::gemini::request::tools::is_name;
 use crate::json::{At, Fields, Object};
 use crate::loss::Loss;
 
@@ -78,10 +77,6 @@ impl<'a> Offer<'a> {
             }
             ToolKind::Custom { .. } => {
                 return losses.push(Loss::refused(field(), "the wire has no tools that take free text"));
-            }
-            ToolKind::Function { .. } if !is_name(&tool.name) => {
-                let why = "the wire takes names of 1 to 128 letters, digits, `_`, `.`, `:` or `-` that begin with a letter or `_`";
-                losses.push(Loss::refused(format!("{}.name", field()), why));
             }
             ToolKind::Function { .. } => {}
         }

@@ -92,7 +92,7 @@ fn function(raw: &RawValue, at: &At<'_>) -> Result<Tool, Fault> {
 }
 
 /// Whether a function may be called so.
-pub(super) fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     first && name.len() <= 128 && name.bytes().all(good)

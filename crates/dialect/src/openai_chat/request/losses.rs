@@ -134,10 +134,6 @@ fn tools(request: &ChatRequest, losses: &mut Losses) {
         if tool.cache.is_some() {
             losses.push(mark(format!("tools[{index}].cache")));
         }
-        if tool.name.len() > 64 {
-            losses
-                .push(Loss::refused(format!("tools[{index}].name"), "the wire takes at most 64 characters"));
-        }
         losses.extend(Loss::foreign_tool(index, tool));
     }
 }

@@ -1,6 +1,7 @@
 //! Bedrock's Converse. Its fixtures and its snapshots are checked against botocore by `fixtures/bedrock/oracle.py`.
 
 mod errors;
+mod pictures;
 pub(crate) mod properties;
 mod refusals;
 mod replies;

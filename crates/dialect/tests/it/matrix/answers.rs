@@ -45,10 +45,16 @@ impl Answers {
         serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", dialect.name()))
     }
 
-    fn body(&self, row: &Row) -> Value {
+    pub(crate) fn body(&self, row: &Row) -> Value {
         let mut body = self.base.clone();
         lay(&mut body, &row.body);
         body
+    }
+}
+
+impl Row {
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 }
 

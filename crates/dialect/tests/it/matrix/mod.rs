@@ -6,6 +6,8 @@
 //! passes. `docs/fidelity.md` is this matrix, written down.
 
 mod answers;
+mod cited;
+mod figures;
 mod growth;
 mod meaning;
 mod page;

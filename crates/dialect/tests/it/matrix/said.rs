@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use steelyard_core::Usage;
 use steelyard_dialect::chat::{
-    ChatResponse, Choice, Citation, FinishReason, Json, Logprobs, Message, Part, Role, ToolCall, ToolInput,
+    ChatResponse, Choice, Citation, FinishReason, Json, Logprobs, Media, Message, Part, Role, ToolCall,
+    ToolInput,
 };
 use steelyard_dialect::{ChatResponse as Response, StreamEvent};
 
@@ -151,6 +152,7 @@ pub(crate) fn gathered(events: &[StreamEvent]) -> Response {
             | StreamEvent::RedactedReasoning { choice, .. }
             | StreamEvent::Citation { choice, .. }
             | StreamEvent::PartEnd { choice }
+            | StreamEvent::Image { choice, .. }
             | StreamEvent::Foreign { choice, .. }
             | StreamEvent::Refusal { choice, .. }
             | StreamEvent::ToolCallStart { choice, .. }
@@ -181,6 +183,10 @@ fn take(choice: &mut Growing, event: &StreamEvent) {
         }
         StreamEvent::Citation { citation, .. } => choice.cite(citation),
         StreamEvent::PartEnd { .. } => choice.ended = true,
+        StreamEvent::Image { media_type, data, .. } => {
+            let source = Media::Inline { media_type: media_type.clone(), data: data.clone() };
+            choice.push(Part::Image { source, detail: None });
+        }
         StreamEvent::Foreign { dialect, kind, block, .. } => {
             choice.push(Part::Foreign { dialect: *dialect, kind: kind.clone(), block: block.clone() });
         }

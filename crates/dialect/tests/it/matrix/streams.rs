@@ -26,8 +26,22 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+/// What a client reads: the JSON of each event of its stream, of Bedrock's under the event's name.
+pub(crate) fn data(client: Dialect, stream: &[u8]) -> Vec<Value> {
+    if client == Dialect::BedrockConverse {
+        let shown = crate::bedrock::streams::shown(stream);
+        let events = shown.lines().map(|line| line.split_once(' ').unwrap());
+        return events
+            .map(|(name, data)| json!({ name: serde_json::from_str::<Value>(data).unwrap() }))
+            .collect();
+    }
+    let text = std::str::from_utf8(stream).unwrap();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|line| *line != "[DONE]");
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn chunks(answer: &Value) -> Vec<u8> {
@@ -173,6 +187,11 @@ fn frames(answer: &Value) -> Vec<u8> {
         }
         if !thought["redactedContent"].is_null() {
             deltas.push(json!({"reasoningContent": {"redactedContent": thought["redactedContent"]}}));
+        }
+        if let Some(image) = block["image"].as_object() {
+            let start = json!({"image": {"format": image["format"]}});
+            event("contentBlockStart", json!({"contentBlockIndex": index, "start": start}));
+            deltas.push(json!({"image": {"source": image["source"]}}));
         }
         if let Some(call) = block["toolUse"].as_object() {
             let mut start = call.clone();

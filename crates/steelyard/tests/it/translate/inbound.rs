@@ -313,6 +313,35 @@ async fn bedrocks_lists_show_models_and_profiles() {
     }
     let none = client.get("/foundation-models?byOutputModality=IMAGE").await.json();
     assert_eq!(none, json!({ "modelSummaries": [] }));
+    let names = async |filter: &str| {
+        let listed = client.get(&format!("/foundation-models?{filter}")).await.json();
+        let all = listed["modelSummaries"].as_array().unwrap_or_else(|| panic!("{listed}")).clone();
+        all.iter().map(|model| model["modelId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let [embedding, text] = [names("byOutputModality=EMBEDDING").await, names("byOutputModality=TEXT").await];
+    assert!(embedding.iter().any(|id| id == "titan-embed-text-v2"), "{embedding:?}");
+    assert!(embedding.iter().all(|id| id.contains("embed") && !text.contains(id)), "{embedding:?}");
+    assert!(text.iter().any(|id| id == "smart"), "{text:?}");
+    assert_eq!(text.len() + embedding.len(), names("byInferenceType=ON_DEMAND").await.len());
+    assert_eq!(names("byProvider=Amazon&byOutputModality=EMBEDDING").await.len(), 2, "{embedding:?}");
+    assert!(names("byCustomizationType=FINE_TUNING").await.is_empty());
+    for (filter, name) in [
+        ("/foundation-models?byOutputModality=EMBEDDINGS", "byOutputModality"),
+        ("/foundation-models?byOutputModality=", "byOutputModality"),
+        ("/foundation-models?byInferenceType=on_demand", "byInferenceType"),
+        ("/foundation-models?byCustomizationType=NONE", "byCustomizationType"),
+        ("/foundation-models?byProvider=a%2Fb", "byProvider"),
+        ("/inference-profiles?type=OWN", "type"),
+    ] {
+        let answer = client.get(filter).await;
+        assert_eq!(answer.status, 400, "{filter}: {}", answer.text());
+        assert_eq!(answer.header("x-amzn-errortype"), Some("ValidationException"), "{filter}");
+        assert!(
+            answer.json()["message"].as_str().unwrap().contains(&format!("`{name}` is `")),
+            "{}",
+            answer.text()
+        );
+    }
     let profiles = client.get("/inference-profiles").await.json();
     let profiles = profiles["inferenceProfileSummaries"].as_array().unwrap().clone();
     let own: Vec<_> = profiles

@@ -16,6 +16,7 @@ mod read;
 mod reasoning;
 mod requests;
 mod signed;
+mod tools;
 
 use reqwest::Method;
 use serde_json::{Value, json};

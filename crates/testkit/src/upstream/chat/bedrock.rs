@@ -34,8 +34,10 @@ impl Chat {
         if self.report != Report::Never {
             metadata["usage"] = self.bedrock_usage();
         }
-        if let Some(tier) = &self.tier {
-            metadata["serviceTier"] = json!({ "type": tier });
+        match self.tier.as_deref().map(|tier| (tier, tier.strip_prefix("latency_"))) {
+            Some((_, Some(latency))) => metadata["performanceConfig"] = json!({ "latency": latency }),
+            Some((tier, None)) => metadata["serviceTier"] = json!({ "type": tier }),
+            None => {}
         }
         metadata
     }
