@@ -37,7 +37,7 @@ impl Tasks {
     }
 
     /// Waits for `work`; none if shutdown cut it.
-    pub(crate) async fn until_cut<F: Future>(&self, work: F) -> Option<F::Output> {
+    pub async fn until_cut<F: Future>(&self, work: F) -> Option<F::Output> {
         self.cut.run_until_cancelled(work).await
     }
 

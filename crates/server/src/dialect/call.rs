@@ -44,6 +44,10 @@ pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Re
     let started = Instant::now();
     let id = request_id(&request);
     let dialect = entrance.dialect;
+    let Some(_taken) = app.drain.take() else {
+        let text = "this server is shutting down: try again, another may take the call";
+        return refuse(dialect, id, shutting_down(text).into());
+    };
     match admit(app, entrance, id, started, request).await {
         Ok(inbound) => match app.gateway.call(inbound).await {
             Ok(reply) => render(dialect, id, reply),
@@ -60,10 +64,6 @@ async fn admit(
     started: Instant,
     request: Request,
 ) -> Result<Inbound, ApiError> {
-    if app.drain.has_begun() {
-        let text = "this server is shutting down: try again, another may take the call";
-        return Err(shutting_down(text));
-    }
     let time = app.gateway.clock().now();
     let (head, body) = request.into_parts();
     let (principal, body) = authenticate(app, &head, body, time).await?;
@@ -112,14 +112,22 @@ pub(crate) async fn authenticate(
     let signed = SignedRequest::of(head);
     if let Some(claim) = sigv4::claim(&snapshot, &signed, now) {
         let claim = claim?;
-        let raw = body::read(&head.headers, body, limit, wait).await?;
+        let raw = arrived(app, body::read(&head.headers, body, limit, wait)).await?;
         let principal = claim.prove(&app.signing_keys, &signed, &raw, now)?;
         return Ok((principal, body::decoded(&head.headers, raw, limit)?));
     }
     let principal = auth::authenticate(&snapshot, &head.headers, head.uri.query(), now)?;
     drop(snapshot);
-    let raw = body::read(&head.headers, body, limit, wait).await?;
+    let raw = arrived(app, body::read(&head.headers, body, limit, wait)).await?;
     Ok((principal, body::decoded(&head.headers, raw, limit)?))
+}
+
+/// A body, for which shutdown waits no longer than for an answer.
+async fn arrived(app: &App, body: impl Future<Output = Result<Bytes, ApiError>>) -> Result<Bytes, ApiError> {
+    app.gateway.tasks().until_cut(body).await.unwrap_or_else(|| {
+        let text = "this server is shutting down and does not wait any longer for the rest of the request: try again, another may take the call";
+        Err(shutting_down(text))
+    })
 }
 
 fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {
