@@ -1,4 +1,4 @@
-//! How much of a request's body is media in base64: what no vendor takes for text.
+//! How much of a request's body is media, in base64 or by their address: what no vendor takes for text.
 //!
 //! Only what stands where the wire has media is taken for such ([`Shape`]): the same words inside a text or the input of
 //! a tool are text, and stay so. One pass over the body; a body that differs from the wire has no media.
@@ -19,10 +19,10 @@ pub const PICTURE_TOKENS: u64 = 1_600;
 /// So much base64 of anything else (documents, sounds, films) is counted as one picture: about a page with its text,
 /// or six seconds of sound. Nothing but its length is known of it here.
 const UNIT_BYTES: u64 = 100_000;
-/// A body that is shorter is not looked into: as text it would be counted as less than a picture.
+/// A shorter body without addresses is not looked into: as text it would be counted as less than a picture.
 const LEAST: u64 = 4 * PICTURE_TOKENS;
 
-/// Media in base64 inside a body.
+/// Media inside a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Inline {
     /// How many pictures.
@@ -33,6 +33,8 @@ pub struct Inline {
     document_bytes: u64,
     /// That of sounds.
     sound_bytes: u64,
+    /// The length of addresses.
+    link_bytes: u64,
     /// What all of them are counted as, if the vendor does not tell.
     tokens: u64,
 }
@@ -53,17 +55,22 @@ enum Shape {
     Of(&'static [(&'static str, &'static Shape)]),
     /// Base64.
     Data(Medium),
-    /// A data URL, which says what it is.
+    /// A data URL, which says what it is, or an address.
     Url,
-    /// An object that holds base64 and says what it is.
-    Typed { kinds: &'static [&'static str], data: &'static str },
+    /// A data URL.
+    DataUrl,
+    /// An address, behind which nobody here has looked.
+    Link,
+    /// An object that holds base64 and says what it is, or an address.
+    Typed { kinds: &'static [&'static str], data: &'static str, link: &'static [&'static str] },
 }
 
-use Shape::{Data, Each, Of, Typed, Url};
+use Shape::{Data, DataUrl, Each, Link, Of, Typed, Url};
 
-const BYTES_OF_A_PICTURE: Shape = Of(&[("source", &Of(&[("bytes", &Data(Medium::Picture))]))]);
-const BYTES_OF_A_DOCUMENT: Shape = Of(&[("source", &Of(&[("bytes", &Data(Medium::Document))]))]);
-const BYTES_OF_A_SOUND: Shape = Of(&[("source", &Of(&[("bytes", &Data(Medium::Sound))]))]);
+const STORED: (&str, &Shape) = ("s3Location", &Of(&[("uri", &Link)]));
+const BYTES_OF_A_PICTURE: Shape = Of(&[("source", &Of(&[("bytes", &Data(Medium::Picture)), STORED]))]);
+const BYTES_OF_A_DOCUMENT: Shape = Of(&[("source", &Of(&[("bytes", &Data(Medium::Document)), STORED]))]);
+const BYTES_OF_A_SOUND: Shape = Of(&[("source", &Of(&[("bytes", &Data(Medium::Sound)), STORED]))]);
 
 static CHAT: Shape = Of(&[(
     "messages",
@@ -72,19 +79,20 @@ static CHAT: Shape = Of(&[(
         &Each(&Of(&[
             ("image_url", &Of(&[("url", &Url)])),
             ("input_audio", &Of(&[("data", &Data(Medium::Sound))])),
-            ("file", &Of(&[("file_data", &Url)])),
+            ("file", &Of(&[("file_data", &DataUrl)])),
         ])),
     )])),
 )]);
 
 const INPUT: Shape = Each(&Of(&[
     ("image_url", &Url),
-    ("file_data", &Url),
+    ("file_data", &DataUrl),
+    ("file_url", &Link),
     ("input_audio", &Of(&[("data", &Data(Medium::Sound))])),
 ]));
 static RESPONSES: Shape = Of(&[("input", &Each(&Of(&[("content", &INPUT), ("output", &INPUT)])))]);
 
-const SOURCE: Shape = Typed { kinds: &["media_type"], data: "data" };
+const SOURCE: Shape = Typed { kinds: &["media_type"], data: "data", link: &["url"] };
 static ANTHROPIC: Shape = Of(&[(
     "messages",
     &Each(&Of(&[(
@@ -117,17 +125,28 @@ static CONVERSE: Shape = Of(&[(
     )])),
 )]);
 
-const BLOB: Shape = Typed { kinds: &["mimeType", "mime_type"], data: "data" };
+const MIME: &[&str] = &["mimeType", "mime_type"];
+const BLOB: Shape = Typed { kinds: MIME, data: "data", link: &[] };
+const FILE: Shape = Of(&[("fileUri", &Link), ("file_uri", &Link)]);
 static GEMINI: Shape = Of(&[(
     "contents",
-    &Each(&Of(&[("parts", &Each(&Of(&[("inlineData", &BLOB), ("inline_data", &BLOB)])))])),
+    &Each(&Of(&[(
+        "parts",
+        &Each(&Of(&[
+            ("inlineData", &BLOB),
+            ("inline_data", &BLOB),
+            ("fileData", &FILE),
+            ("file_data", &FILE),
+        ])),
+    )])),
 )]);
 
 impl Inline {
     /// The media of a chat request. `bound` is what the peek found.
     pub fn find(dialect: Dialect, body: &[u8], bound: &InputBound) -> Self {
         let mut found = Self::default();
-        if bound.bytes < LEAST || (bound.media == 0 && !bound.unknowable) {
+        // An address is of unknowable size, whatever stands behind it, and however short the body is.
+        if !bound.unknowable && (bound.bytes < LEAST || bound.media == 0) {
             return found;
         }
         let shape = match dialect {
@@ -154,9 +173,10 @@ impl Inline {
     }
 
     /// What a prompt of `bytes` is counted as whose vendor does not tell: a token for every four bytes of text, and an
-    /// estimate for media, which is never more than they would have as text.
+    /// estimate for media: of what is here never more than it would have as text, and one picture for what an address
+    /// leads to.
     pub fn counted(&self, bytes: u64) -> u64 {
-        let media = self.picture_bytes + self.document_bytes + self.sound_bytes;
+        let media = self.picture_bytes + self.document_bytes + self.sound_bytes + self.link_bytes;
         count_tokens(bytes.saturating_sub(media), 0).saturating_add(self.tokens)
     }
 
@@ -179,6 +199,12 @@ impl Inline {
             }
         };
         self.tokens += (units * PICTURE_TOKENS).min(count_tokens(length, 0));
+    }
+
+    /// Adds what an address of so many bytes leads to.
+    fn add_link(&mut self, length: usize) {
+        self.link_bytes += length as u64;
+        self.tokens += PICTURE_TOKENS;
     }
 }
 
@@ -219,15 +245,18 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
         match self.shape {
             Data(medium) => self.found.add(*medium, text.len()),
-            Url => {
-                let data = text.split_once(";base64,").and_then(|(head, data)| {
-                    let (scheme, media_type) = head.split_once(':')?;
-                    Some((Medium::of(media_type).filter(|_| scheme.eq_ignore_ascii_case("data"))?, data))
-                });
-                if let Some((medium, data)) = data {
-                    self.found.add(medium, data.len());
+            Url | DataUrl => {
+                let here = text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
+                let data = text.split_once(";base64,").filter(|_| here);
+                if let Some((head, data)) = data {
+                    if let Some(medium) = Medium::of(&head[5..]) {
+                        self.found.add(medium, data.len());
+                    }
+                } else if !here && matches!(self.shape, Url) {
+                    self.found.add_link(text.len());
                 }
             }
+            Link => self.found.add_link(text.len()),
             Each(_) | Of(_) | Typed { .. } => {}
         }
         Ok(())
@@ -251,7 +280,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 }
                 Typed { kinds, .. } if kinds.contains(&key.as_str()) => kind = object.next_value()?,
                 Typed { data, .. } if *data == key => base64 = object.next_value()?,
-                Each(_) | Of(_) | Data(_) | Url | Typed { .. } => {
+                Typed { link, .. } if link.contains(&key.as_str()) => {
+                    object.next_value_seed(Walk { shape: &Link, found: &mut *self.found })?;
+                }
+                Each(_) | Of(_) | Data(_) | Url | DataUrl | Link | Typed { .. } => {
                     object.next_value::<IgnoredAny>()?;
                 }
             }
@@ -402,6 +434,40 @@ mod tests {
     /// Gemini's peek counts whatever is inline.
     fn bound_counts(dialect: Dialect) -> bool {
         dialect == Dialect::GeminiGenerate
+    }
+
+    #[test]
+    fn what_an_address_leads_to_counts_as_one_picture() {
+        use Dialect::{
+            AnthropicMessages, BedrockConverse, BedrockInvokeAnthropic, GeminiGenerate, OpenAiChat,
+            OpenAiResponses,
+        };
+        let link = "https://example.com/a.png";
+        let url = |kind: &str| format!(r#"{{"type":"{kind}","source":{{"type":"url","url":"{link}"}}}}"#);
+        let s3 = |kind: &str| {
+            format!(
+                r#"{{"{kind}":{{"format":"x","name":"n","source":{{"s3Location":{{"uri":"{link}"}}}}}}}}"#
+            )
+        };
+        let cases = [
+            (OpenAiChat, format!(r#"{{"type":"image_url","image_url":{{"url":"{link}"}}}}"#)),
+            (OpenAiResponses, format!(r#"{{"type":"input_image","image_url":"{link}"}}"#)),
+            (OpenAiResponses, format!(r#"{{"type":"input_file","file_url":"{link}"}}"#)),
+            (AnthropicMessages, url("image")),
+            (AnthropicMessages, url("document")),
+            (BedrockInvokeAnthropic, url("image")),
+            (BedrockConverse, s3("image")),
+            (BedrockConverse, s3("document")),
+            (GeminiGenerate, format!(r#"{{"fileData":{{"mimeType":"image/png","fileUri":"{link}"}}}}"#)),
+        ];
+        for (dialect, block) in cases {
+            let body = blocks(dialect, &block);
+            let (inline, bound) = found(dialect, &body);
+            let rest = (body.len() - link.len()) as u64;
+            assert_eq!(inline.counted(bound.bytes), rest.div_ceil(4) + PICTURE_TOKENS, "{dialect:?} {block}");
+            // The context window bounds it, whatever is behind the address.
+            assert!(bound.unknowable && inline.text_at_most(&bound) == bound.bytes, "{dialect:?} {block}");
+        }
     }
 
     #[test]

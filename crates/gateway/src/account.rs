@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Full;
 use steelyard_core::port::{BoxFuture, Ledger, LedgerError, Slot};
 use steelyard_core::record::{Attempt, AttemptStatus, Basis, Entry, Intent, Outcome};
 use steelyard_core::{Clock, Money, Usage, UsageClass};
@@ -14,6 +16,7 @@ use steelyard_dialect::chat::FinishReason;
 use steelyard_dialect::{ReplyFacts, StreamFacts, count_tokens};
 
 use crate::answer::MAX_VENDOR_ID;
+use crate::client::{Departure, Payload};
 use crate::offer::Offer;
 use crate::plan::Plan;
 use crate::trace::CallTrace;
@@ -108,8 +111,8 @@ struct Open {
     offer: Arc<Offer>,
     losses: Vec<String>,
     counted_prompt: u64,
-    /// Whether the last attempt's request was handed to the HTTP client, so that it may have been sent.
-    sent: bool,
+    /// Whether the last attempt's request has left this process. None: it was not handed to the HTTP client.
+    departure: Option<Departure>,
     clock: Clock,
     trace: CallTrace,
 }
@@ -132,7 +135,7 @@ impl Account {
                 offer: Arc::clone(offer),
                 losses: Vec::new(),
                 counted_prompt: plan.counted_prompt,
-                sent: false,
+                departure: None,
                 clock: clock.clone(),
                 trace: CallTrace::default(),
             }),
@@ -147,18 +150,28 @@ impl Account {
         }
     }
 
-    /// The request of the attempt in flight is handed to the HTTP client.
-    pub(crate) fn sending<B>(&mut self, request: &mut Request<B>) {
+    /// The request of the attempt in flight, as it is handed to the HTTP client.
+    pub(crate) fn sending(&mut self, mut request: Request<Full<Bytes>>) -> Request<Payload> {
         let open = self.open.as_mut().expect("an account is used until it is settled");
-        open.sent = true;
-        open.trace.sending(request);
+        open.trace.sending(&mut request);
+        request.map(|body| {
+            let (payload, departure) = Payload::new(body);
+            open.departure = Some(departure);
+            payload
+        })
+    }
+
+    /// Sees to it that the request of the attempt in flight is not sent. Whether that is possible: nothing of it has
+    /// left, as no connection stood yet.
+    pub(crate) fn withdraw(&mut self) -> bool {
+        self.open.as_mut().is_none_or(Open::withdraw)
     }
 
     /// Makes a further attempt durable; the one before is over.
     pub(crate) async fn next(&mut self, offer: &Arc<Offer>, attempt: Attempt) -> Result<(), LedgerError> {
         let open = self.open.as_mut().expect("an account is used until it is settled");
         open.intent.attempts.push(attempt);
-        open.sent = false;
+        open.departure = None;
         let extended = open.slot.extend(&open.intent).await;
         match extended {
             Ok(()) => {
@@ -257,8 +270,12 @@ impl Open {
         }
     }
 
+    fn withdraw(&mut self) -> bool {
+        self.departure.as_ref().is_none_or(Departure::withdraw)
+    }
+
     fn left(&mut self, status: AttemptStatus) {
-        if self.sent {
+        if !self.withdraw() {
             self.charge(status, &Passed::default());
         } else if let Some(unsent) = self.intent.attempts.last_mut() {
             unsent.settle_free(self.clock.now(), status);

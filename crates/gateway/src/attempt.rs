@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http_body_util::Full;
 use steelyard_core::{ApiError, ErrorCode, Timestamp};
 use steelyard_dialect::{
     ChatRequest, Dialect, ReplyContext, Target, ToolNames, UpstreamFault, WireError, accept, anthropic,
@@ -14,6 +15,7 @@ use steelyard_dialect::{
 use crate::account::{Account, Passed};
 use crate::answer::{Upstream, callers_headers, causes, collect, vendor_request_id};
 use crate::call::Endpoint;
+use crate::client::HttpClient;
 use crate::feed::{End, Feed, RelayFeed, Step};
 use crate::mask::Mask;
 use crate::miss::Miss;
@@ -55,11 +57,11 @@ pub(crate) enum Ready {
     /// Nothing more: this process has the answer.
     Answered(Box<Answer>),
     /// It is sent to a vendor.
-    ToSend(Box<Sending>),
+    ToSend(Box<Draft>),
 }
 
-/// A request for a vendor.
-pub(crate) struct Sending {
+/// A request for a vendor, but for what lets it in.
+pub(crate) struct Draft {
     /// The vendor's wire.
     wire: Dialect,
     body: Bytes,
@@ -68,8 +70,19 @@ pub(crate) struct Sending {
     headers: HeaderMap,
     /// For an answer that is written anew in the client's wire; none where it is relayed.
     translated: Option<Translated>,
+}
+
+/// A request that a vendor lets in.
+pub(crate) struct Sending<'o> {
+    /// The vendor's wire.
+    wire: Dialect,
+    losses: Vec<String>,
+    /// For an answer that is written anew in the client's wire; none where it is relayed.
+    translated: Option<Translated>,
     /// The channel's own secrets, which a vendor may quote.
     secrets: Mask,
+    request: http::Request<Full<Bytes>>,
+    client: &'o HttpClient,
 }
 
 /// What an answer that is written anew needs of its request.
@@ -112,9 +125,7 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         let (body, losses) = plan.dialect.relayable(plan.relay_body(&offer.upstream_model));
         let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
         let headers = plan.address.headers.clone();
-        let translated = None;
-        let secrets = Mask::default();
-        return Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated, secrets })));
+        return Ok(Ready::ToSend(Box::new(Draft { wire, body, losses, headers, translated: None })));
     }
     let request = match decoded {
         Some(request) => request,
@@ -130,36 +141,57 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
     let context = plan.reply_context(request.include_usage);
     let translated = Some(Translated { context, names: ToolNames::of(wire, request) });
     let headers = wire.request_headers(request);
-    Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated, secrets: Mask::default() })))
+    Ok(Ready::ToSend(Box::new(Draft { wire, body, losses, headers, translated })))
 }
 
-impl Sending {
+impl Draft {
+    /// The request, with what lets the channel in: its key, a signature, a token. That may have to be fetched first, and
+    /// the wait for it is no part of an attempt: nothing can have been sent.
+    pub(crate) async fn let_in<'o>(
+        self: Box<Self>,
+        plan: &Plan,
+        offer: &'o Offer,
+        now: Timestamp,
+    ) -> Result<Box<Sending<'o>>, Miss> {
+        let Self { wire, body, losses, headers, translated } = *self;
+        let outgoing = Outgoing {
+            endpoint: plan.endpoint,
+            wire,
+            model: &offer.upstream_model,
+            stream: plan.stream,
+            headers: &headers,
+            body,
+        };
+        let prepared = offer.channel.provider.prepare(outgoing, now).await;
+        let (request, client) = prepared.map_err(Miss::NoCredentials)?;
+        let secrets = Mask::of(request.headers());
+        Ok(Box::new(Sending { wire, losses, translated, secrets, request, client }))
+    }
+}
+
+impl Sending<'_> {
     /// Sends it, and reads the answer: all of it, or until its first bytes when it is a stream.
     pub(crate) async fn send(
         mut self: Box<Self>,
         plan: &Plan,
         offer: &Offer,
         account: &mut Account,
-        now: Timestamp,
     ) -> Result<Answer, Miss> {
         let sent = Instant::now();
-        let outgoing = Outgoing {
-            endpoint: plan.endpoint,
-            wire: self.wire,
-            model: &offer.upstream_model,
-            stream: plan.stream,
-            headers: &self.headers,
-            body: std::mem::take(&mut self.body),
-        };
-        let prepared = offer.channel.provider.prepare(outgoing, now).await;
-        let (mut request, client) = prepared.map_err(Miss::NoCredentials)?;
-        account.sending(&mut request);
-        self.secrets = Mask::of(request.headers());
+        let request = account.sending(std::mem::take(&mut self.request));
         let limits = *offer.channel.timeouts();
-        let waiting = tokio::time::timeout(limits.first_byte.0, client.request(request));
+        let waiting = tokio::time::timeout(limits.first_byte.0, self.client.request(request));
         let response = match waiting.await {
+            Err(_) if account.withdraw() => {
+                let limit = limits.first_byte.0;
+                return Err(Miss::Unreachable(format!(
+                    "no connection within {limit:?} (the first_byte limit)"
+                )));
+            }
             Err(_) => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
-            Ok(Err(error)) if error.is_connect() => return Err(Miss::Unreachable(causes(&error))),
+            Ok(Err(error)) if error.is_connect() || account.withdraw() => {
+                return Err(Miss::Unreachable(causes(&error)));
+            }
             Ok(Err(error)) => {
                 let why = causes(&error);
                 return Err(Miss::Broken { code: ErrorCode::UpstreamCut, why, passed: Box::default() });
@@ -220,11 +252,14 @@ impl Sending {
         let translated = self.translated.take();
         let unusable = |error: WireError| match error {
             WireError::Upstream(fault) => self.refused(offer, headers, &fault, Some(body.clone())),
-            WireError::Garbage(_) | WireError::Cut | WireError::TooLong { .. } => Miss::Broken {
-                code: ErrorCode::UpstreamGarbage,
-                why: self.secrets.text(error.to_string()),
-                passed: Box::new(made_out(self.wire, &body)),
-            },
+            WireError::Garbage(_) | WireError::Cut | WireError::TooLong { .. } => {
+                if let Some(fault) = told_in_events(self.wire, &body) {
+                    return self.refused(offer, headers, &fault, None);
+                }
+                let why = self.secrets.text(error.to_string());
+                let passed = Box::new(made_out(self.wire, &body));
+                Miss::Broken { code: ErrorCode::UpstreamGarbage, why, passed }
+            }
         };
         let Some(Translated { mut context, names }) = translated else {
             let facts = match plan.endpoint {
@@ -272,6 +307,9 @@ impl Sending {
             let body = collect(body, wire, most(offer), sent, limits).await?;
             if let Err(WireError::Upstream(fault)) = wire.usage_of_reply(&body) {
                 return Err(self.refused(offer, &head.headers, &fault, Some(body)));
+            }
+            if let Some(fault) = told_in_events(wire, &body) {
+                return Err(self.refused(offer, &head.headers, &fault, None));
             }
             let why =
                 format!("a stream was asked for, but the vendor's answer is not {}", wire.stream_type());
@@ -333,6 +371,15 @@ impl Sending {
 /// The most bytes of a whole answer.
 fn most(offer: &Offer) -> usize {
     usize::try_from(offer.channel.spec.max_answer.0).unwrap_or(usize::MAX)
+}
+
+/// The vendor's error that stands in the place of one answer, in the form of a stream's: an event, before any of an answer.
+fn told_in_events(wire: Dialect, body: &Bytes) -> Option<UpstreamFault> {
+    let (mut tap, mut unread) = (wire.tap(false), Vec::new());
+    // What stood before something that cannot be read counts.
+    let _ = tap.push(body.clone(), &mut unread);
+    tap.finish(&mut unread);
+    tap.fault().filter(|_| !tap.begun()).cloned()
 }
 
 /// What can be made out of an answer that cannot be given to the caller. The vendor has generated it and will charge it, so

@@ -6,11 +6,13 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -21,7 +23,7 @@ use rustls::pki_types::pem::PemObject;
 use tower::Service;
 
 /// The client of a channel.
-pub(crate) type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+pub(crate) type HttpClient = Client<Patient<HttpsConnector<HttpConnector>>, Payload>;
 
 /// Connections are given up before vendors drop them (most keep them for a minute or more).
 const IDLE: Duration = Duration::from_secs(50);
@@ -77,6 +79,78 @@ pub(crate) fn build(tls: bool, ca_file: Option<&Path>, connect: Duration) -> Res
         .build(Patient { inner: https, limit: connect }))
 }
 
+/// The body of a request, of which is known whether any of it can have left this process. A connection asks for it once
+/// it stands (TCP, TLS, the stream of HTTP/2) and has written the head; one that gives the request back has not asked.
+pub(crate) struct Payload {
+    bytes: Full<Bytes>,
+    departure: Departure,
+}
+
+/// Whether a [`Payload`] has left, or never will: one or the other for good, so that what is settled as unsent cannot be
+/// sent after all.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Departure(Arc<AtomicU8>);
+
+const WAITS: u8 = 0;
+const LEFT: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+/// What a connection is told that asks for a body which was withdrawn.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was withdrawn before it was sent")]
+pub(crate) struct Withdrawn;
+
+impl Departure {
+    /// Keeps the body back. Whether that is possible: nothing of it has left.
+    pub(crate) fn withdraw(&self) -> bool {
+        self.become_now(WITHDRAWN)
+    }
+
+    /// Lets the body go. Whether it may.
+    fn leave(&self) -> bool {
+        self.become_now(LEFT)
+    }
+
+    fn become_now(&self, state: u8) -> bool {
+        let before = self.0.compare_exchange(WAITS, state, Ordering::AcqRel, Ordering::Acquire);
+        before.map_or_else(|already| already == state, |_| true)
+    }
+}
+
+impl Payload {
+    pub(crate) fn new(bytes: Full<Bytes>) -> (Self, Departure) {
+        let departure = Departure::default();
+        if bytes.is_end_stream() {
+            // A head alone, for which nobody would ask here.
+            departure.leave();
+        }
+        (Self { bytes, departure: departure.clone() }, departure)
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = Withdrawn;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Withdrawn>>> {
+        if !self.departure.leave() {
+            return Poll::Ready(Some(Err(Withdrawn)));
+        }
+        Pin::new(&mut self.bytes).poll_frame(cx).map_err(|never| match never {})
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.bytes.size_hint()
+    }
+}
+
 fn add_file(
     roots: &mut rustls::RootCertStore,
     path: &Path,
@@ -127,4 +201,28 @@ where
 pub fn install_tls_provider() {
     // A second call in one process (tests, the demo) finds it installed: that is the wanted state.
     let _ = Arc::new(rustls::crypto::aws_lc_rs::default_provider()).as_ref().clone().install_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn a_body_leaves_or_is_withdrawn_and_never_both() {
+        let (mut body, departure) = Payload::new(Full::from("{}"));
+        assert_eq!(body.size_hint().exact(), Some(2));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{}");
+        assert!(!departure.withdraw() && !departure.withdraw(), "it has left");
+
+        let (mut body, departure) = Payload::new(Full::from("{}"));
+        assert!(departure.withdraw() && departure.withdraw());
+        assert!(body.frame().await.unwrap().is_err(), "it would be sent after all");
+    }
+
+    #[tokio::test]
+    async fn a_head_alone_counts_as_sent() {
+        let (body, departure) = Payload::new(Full::default());
+        assert!(body.is_end_stream() && !departure.withdraw());
+    }
 }

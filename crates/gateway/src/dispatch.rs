@@ -47,6 +47,19 @@ pub(crate) struct Dispatch<'a> {
     _in_flight: TaskTrackerToken,
 }
 
+/// What became of an attempt.
+enum Tried {
+    /// The call is over, well or not.
+    Over(Result<Reply, Box<Refusal>>),
+    /// This target cannot be asked for it.
+    Unfit(Miss),
+    /// It brought nothing.
+    Missed(Miss),
+    /// It brought nothing because the vendor refused what let it in, which can be had anew: the same target is asked once
+    /// more, whatever the route's `retries`, since nothing else is wrong with it.
+    LetInAnew(Miss),
+}
+
 impl<'a> Dispatch<'a> {
     pub(crate) fn new(gateway: &'a Gateway, plan: Plan) -> Self {
         let in_flight = gateway.tasks.token();
@@ -96,29 +109,21 @@ impl<'a> Dispatch<'a> {
                 {
                     continue;
                 }
-                // What cannot be asked of this target is refused before anything is recorded.
-                let ready = match attempt::prepare(&self.plan, &mut self.request, offer) {
-                    Ok(ready) => ready,
-                    Err(Unfit::Call(error)) => {
-                        return Err(self.refuse(Some((Arc::clone(offer), Miss::Refused(error)))).await);
-                    }
-                    Err(Unfit::Target(error)) => {
+                let mut tried = self.attempt(offer).await;
+                if let Tried::LetInAnew(miss) = &tried
+                    && self.attempts < MAX_ATTEMPTS
+                {
+                    self.book(offer, miss);
+                    tried = self.attempt(offer).await;
+                }
+                match tried {
+                    Tried::Over(reply) => return reply,
+                    Tried::Unfit(miss) => {
                         // Another target may have a word for it.
                         spent[index] = true;
-                        unfit.get_or_insert((Arc::clone(offer), Miss::Refused(error)));
-                        continue;
+                        unfit.get_or_insert_with(|| (Arc::clone(offer), miss));
                     }
-                };
-                if let Err(error) = self.open(offer).await {
-                    return Err(self.unrecorded(offer, error).await);
-                }
-                let answered = match ready {
-                    Ready::Answered(answer) => Ok(*answer),
-                    Ready::ToSend(sending) => self.send(offer, sending).await,
-                };
-                match answered {
-                    Ok(answer) => return self.deliver(offer, answer).await,
-                    Err(miss) => {
+                    Tried::Missed(miss) | Tried::LetInAnew(miss) => {
                         spent[index] = self.book(offer, &miss);
                         let over = miss.ends_the_call();
                         last = Some((Arc::clone(offer), miss));
@@ -133,6 +138,50 @@ impl<'a> Dispatch<'a> {
             }
         }
         Err(self.refuse(last.or(unfit)).await)
+    }
+
+    /// One attempt.
+    async fn attempt(&mut self, offer: &Arc<Offer>) -> Tried {
+        // What cannot be asked of this target is refused before anything is recorded.
+        let draft = match attempt::prepare(&self.plan, &mut self.request, offer) {
+            Ok(Ready::ToSend(draft)) => draft,
+            Ok(Ready::Answered(answer)) => {
+                return Tried::Over(match self.open(offer).await {
+                    Ok(()) => self.deliver(offer, *answer).await,
+                    Err(error) => Err(self.unrecorded(offer, error).await),
+                });
+            }
+            Err(Unfit::Call(error)) => {
+                return Tried::Over(Err(self.refuse(Some((Arc::clone(offer), Miss::Refused(error)))).await));
+            }
+            Err(Unfit::Target(error)) => return Tried::Unfit(Miss::Refused(error)),
+        };
+        // A call that dies while it waits for what lets it in has sent nothing, so that comes before the intent.
+        let asked = Instant::now();
+        let letting_in = pin!(draft.let_in(&self.plan, offer, self.gateway.clock.now()));
+        let let_in = self.gateway.tasks.until_cut(letting_in).await.unwrap_or(Err(Miss::Shutdown));
+        self.upstream += asked.elapsed();
+        if matches!(let_in, Err(Miss::Shutdown)) {
+            return Tried::Over(Err(self.refuse(Some((Arc::clone(offer), Miss::Shutdown))).await));
+        }
+        if let Err(error) = self.open(offer).await {
+            return Tried::Over(Err(self.unrecorded(offer, error).await));
+        }
+        let sent = Instant::now();
+        let answered = match let_in {
+            Ok(sending) => self.send(offer, sending).await,
+            Err(miss) => Err(miss),
+        };
+        let miss = match answered {
+            Ok(answer) => return Tried::Over(self.deliver(offer, answer).await),
+            Err(miss) => miss,
+        };
+        let refused = miss.refuses_credentials();
+        if refused && offer.channel.provider.renew(sent).await {
+            Tried::LetInAnew(miss)
+        } else {
+            Tried::Missed(miss)
+        }
     }
 
     /// Makes the next attempt durable.
@@ -155,10 +204,10 @@ impl<'a> Dispatch<'a> {
         self.account.as_mut().expect("an attempt is made on an open account")
     }
 
-    async fn send(&mut self, offer: &Offer, sending: Box<Sending>) -> Result<Answer, Miss> {
+    async fn send(&mut self, offer: &Offer, sending: Box<Sending<'_>>) -> Result<Answer, Miss> {
         let sent = Instant::now();
         let account = self.account.as_mut().expect("an attempt is made on an open account");
-        let sending = pin!(sending.send(&self.plan, offer, account, self.gateway.clock.now()));
+        let sending = pin!(sending.send(&self.plan, offer, account));
         let answered = self.gateway.tasks.until_cut(sending).await.unwrap_or(Err(Miss::Shutdown));
         self.upstream += sent.elapsed();
         answered

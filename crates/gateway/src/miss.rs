@@ -42,6 +42,11 @@ impl Miss {
         matches!(self, Self::Status { failure: Failure::Caller, .. } | Self::Refused(_) | Self::Shutdown)
     }
 
+    /// Whether the vendor refuses what lets the channel in, which may have ended before its time.
+    pub(crate) fn refuses_credentials(&self) -> bool {
+        matches!(self, Self::Status { failure: Failure::Credentials, status, .. } if matches!(status.as_u16(), 401 | 403))
+    }
+
     /// The vendor's own words, where the caller can use them: it speaks the vendor's wire.
     pub(crate) fn vendor(&self, client: Dialect) -> Option<(StatusCode, Bytes)> {
         match self {

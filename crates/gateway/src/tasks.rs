@@ -38,7 +38,7 @@ impl Tasks {
     }
 
     /// Waits for `work`; none if shutdown cut it. It is lent: whoever took it would have room for it three times.
-    pub(crate) async fn until_cut<F: Future>(&self, work: Pin<&mut F>) -> Option<F::Output> {
+    pub async fn until_cut<F: Future>(&self, work: Pin<&mut F>) -> Option<F::Output> {
         self.cut.run_until_cancelled(work).await
     }
 

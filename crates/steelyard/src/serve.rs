@@ -248,9 +248,14 @@ impl Running {
         self.app.drain.begin();
         let in_flight = self.app.gateway.tasks().running();
         tracing::info!(calls = in_flight, "shutting down: new calls are refused, those in flight end");
-        if tokio::time::timeout(self.drain_timeout, self.app.gateway.tasks().finished()).await.is_err() {
+        let over = async {
+            self.app.drain.answered().await;
+            self.app.gateway.tasks().finished().await;
+        };
+        if tokio::time::timeout(self.drain_timeout, over).await.is_err() {
             let cut = self.app.gateway.tasks().running();
-            tracing::warn!(calls = cut, limit = ?self.drain_timeout, "some calls did not end in time and are cut");
+            let requests = self.app.drain.unanswered();
+            tracing::warn!(calls = cut, requests, limit = ?self.drain_timeout, "some calls did not end in time and are cut");
             self.app.gateway.tasks().cut();
         }
         self.background.cut();

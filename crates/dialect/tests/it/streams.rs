@@ -173,11 +173,14 @@ fn what_is_no_json_ends_the_stream_and_does_not_pass() {
 #[test]
 fn done_alone_and_a_call_without_its_end_complete_nothing() {
     let begun = r#"data: {"model":"m","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
-    let call = |calls: &str| {
+    let delta = |delta: &str| {
         format!(
-            "{begun}\n\ndata: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":{calls}}},\"finish_reason\":null}}]}}\n\n"
+            "{begun}\n\ndata: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n"
         )
     };
+    let call = |calls: &str| delta(&format!("{{\"tool_calls\":{calls}}}"));
+    // As OpenAI had it before: one call, and no list.
+    let function = |call: &str| delta(&format!("{{\"content\":null,\"function_call\" : {call}}}"));
     let ended = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n";
     let some = r#"[ {"index":0,"function":{"arguments":"{\"a"}}]"#;
     for (body, whole) in [
@@ -187,6 +190,12 @@ fn done_alone_and_a_call_without_its_end_complete_nothing() {
         (call(some) + ended, true),
         (call("[]"), true),
         (call("null"), true),
+        (function(r#"{"name":"f","arguments":""}"#), false),
+        (function(r#" { "arguments":"{\"a"}"#), false),
+        (function(r#"{"arguments":"{\"a"}"#) + ended, true),
+        (function("null"), true),
+        (function("{}"), true),
+        (delta(r#"{"content":"say \"function_call\": {\"name\": or \"tool_calls\":[{"}"#), true),
     ] {
         let tap = tapped(&[format!("{body}data: [DONE]\n\n").as_bytes()], false);
         let cut = matches!(tap.end, Err(WireError::Cut));

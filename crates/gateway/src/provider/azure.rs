@@ -10,6 +10,8 @@
 
 mod entra;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -107,6 +109,14 @@ impl Azure {
             request.headers_mut().insert(AUTHORIZATION, entra.token(now).await?);
         }
         Ok(request)
+    }
+
+    /// The vendor has refused what lets in and was at hand at `since`: whether something else is to be had.
+    pub(crate) async fn renew(&self, since: Instant) -> bool {
+        match &self.entra {
+            Some(entra) => entra.renew(since).await,
+            None => false,
+        }
     }
 
     /// The classic surface has its Responses under versions and a path of its own, and is asked for chats alone.

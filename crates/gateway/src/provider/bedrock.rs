@@ -6,7 +6,7 @@
 mod credentials;
 pub(super) mod place;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningParams, SigningSettings, sign};
@@ -135,6 +135,14 @@ impl Bedrock {
                 Ok((name, value))
             })
             .collect()
+    }
+
+    /// The vendor has refused what lets in and was at hand at `since`: whether something else is to be had.
+    pub(crate) async fn renew(&self, since: Instant) -> bool {
+        match &self.auth {
+            Auth::Signed(source) => source.renew(since).await,
+            Auth::Key(_) => false,
+        }
     }
 
     pub(crate) fn client(&self) -> &HttpClient {

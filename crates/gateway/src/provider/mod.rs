@@ -11,7 +11,7 @@ mod retry;
 pub mod sandbox;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -340,6 +340,18 @@ impl Provider {
             Self::Gemini(gemini) => Ok((gemini.request(outgoing)?, gemini.client())),
             Self::Sandbox => Err("this channel is not served over HTTP".to_owned()),
             Self::Locked(_, why) => Err(why.to_string()),
+        }
+    }
+
+    /// The vendor has refused what lets in and was at hand at `since`. Whether something else is to be had, so that it is
+    /// worth while to ask once more: never where the operator gave it.
+    pub(crate) async fn renew(&self, since: Instant) -> bool {
+        match self {
+            Self::Azure(azure) => azure.renew(since).await,
+            Self::Bedrock(bedrock) => bedrock.renew(since).await,
+            Self::OpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) | Self::Sandbox | Self::Locked(..) => {
+                false
+            }
         }
     }
 

@@ -59,7 +59,7 @@ fn show(row: &UsageRow, names: &[&str]) -> Value {
         "calls": row.calls,
         "usage": row.usage,
         "amount_pusd": row.amount,
-        "amount_usd": row.amount.to_string(),
+        "amount_usd": row.amount.map(|amount| amount.to_string()),
         "unpriced_calls": row.unpriced,
         "held_calls": row.held,
         "held_usd": row.held_amount.to_string(),
@@ -70,12 +70,13 @@ fn show(row: &UsageRow, names: &[&str]) -> Value {
     shown
 }
 
+/// The sum of the groups: of what is known, and null where nothing is.
 fn total(rows: &[UsageRow]) -> UsageRow {
     let mut total = UsageRow {
         group: Vec::new(),
         calls: 0,
         usage: Usage::ZERO,
-        amount: Money::ZERO,
+        amount: rows.is_empty().then_some(Money::ZERO),
         unpriced: 0,
         held: 0,
         held_amount: Money::ZERO,
@@ -83,7 +84,9 @@ fn total(rows: &[UsageRow]) -> UsageRow {
     for row in rows {
         total.calls += row.calls;
         total.usage += row.usage;
-        total.amount += row.amount;
+        if let Some(amount) = row.amount {
+            total.amount = Some(total.amount.unwrap_or(Money::ZERO) + amount);
+        }
         total.unpriced += row.unpriced;
         total.held += row.held;
         total.held_amount += row.held_amount;

@@ -1,5 +1,6 @@
 //! The life of a request of any dialect, top to bottom: authenticate, collect, hand to the gateway, render.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -44,6 +45,10 @@ pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Re
     let started = Instant::now();
     let id = request_id(&request);
     let dialect = entrance.dialect;
+    let Some(_taken) = app.drain.take() else {
+        let text = "this server is shutting down: try again, another may take the call";
+        return refuse(dialect, id, shutting_down(text).into());
+    };
     match admit(app, entrance, id, started, request).await {
         // Boxed: the layers of the router move the whole future of a handler four times before it first runs.
         Ok(inbound) => match Box::pin(app.gateway.call(inbound)).await {
@@ -61,10 +66,6 @@ async fn admit(
     started: Instant,
     request: Request,
 ) -> Result<Inbound, ApiError> {
-    if app.drain.has_begun() {
-        let text = "this server is shutting down: try again, another may take the call";
-        return Err(shutting_down(text));
-    }
     let time = app.gateway.clock().now();
     let (head, body) = request.into_parts();
     let (principal, body) = authenticate(app, &head, body, time).await?;
@@ -108,19 +109,28 @@ pub(crate) async fn authenticate(
     body: Body,
     now: Timestamp,
 ) -> Result<(Arc<Principal>, Bytes), ApiError> {
-    let (limit, wait) = (app.limits.max_body, app.limits.body_wait);
+    let limit = app.limits.max_body;
     let snapshot = app.gateway.snapshot();
     let signed = SignedRequest::of(head);
     if let Some(claim) = sigv4::claim(&snapshot, &signed, now) {
         let claim = claim?;
-        let raw = body::read(&head.headers, body, limit, wait).await?;
+        let raw = arrived(app, head, body).await?;
         let principal = claim.prove(&app.signing_keys, &signed, &raw, now)?;
         return Ok((principal, body::decoded(&head.headers, raw, limit)?));
     }
     let principal = auth::authenticate(&snapshot, &head.headers, head.uri.query(), now)?;
     drop(snapshot);
-    let raw = body::read(&head.headers, body, limit, wait).await?;
+    let raw = arrived(app, head, body).await?;
     Ok((principal, body::decoded(&head.headers, raw, limit)?))
+}
+
+/// A body, for which shutdown waits no longer than for an answer.
+async fn arrived(app: &App, head: &request::Parts, body: Body) -> Result<Bytes, ApiError> {
+    let reading = pin!(body::read(&head.headers, body, app.limits.max_body, app.limits.body_wait));
+    app.gateway.tasks().until_cut(reading).await.unwrap_or_else(|| {
+        let text = "this server is shutting down and does not wait any longer for the rest of the request: try again, another may take the call";
+        Err(shutting_down(text))
+    })
 }
 
 fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {

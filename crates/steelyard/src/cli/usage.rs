@@ -104,7 +104,8 @@ pub(super) async fn run(args: UsageArgs, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bill as a table: a column for each class that was used, a line for each group, and a total.
+/// The bill as a table: a column for each class that was used, one that counts calls without a known cost if there are
+/// such, a line for each group, and a total.
 pub(super) fn bill(answer: &Value, by: &[String]) -> Table {
     let used: BTreeSet<&str> = rows(answer)
         .iter()
@@ -113,18 +114,21 @@ pub(super) fn bill(answer: &Value, by: &[String]) -> Table {
         .collect();
     let classes: Vec<&str> =
         UsageClass::ALL.iter().map(|class| class.name()).filter(|name| used.contains(name)).collect();
+    let unpriced = answer["total"]["unpriced_calls"].as_u64().is_some_and(|calls| calls > 0);
     let titles: Vec<String> = by
         .iter()
         .map(|name| name.to_uppercase())
         .chain([">CALLS".to_owned()])
         .chain(classes.iter().map(|name| format!(">{}", name.to_uppercase().replace('_', " "))))
+        .chain(unpriced.then(|| ">UNPRICED".to_owned()))
         .chain([">USD".to_owned()])
         .collect();
     let mut table = Table::new(titles.iter().map(String::as_str));
     let figures = |row: &Value| {
         let counts: Vec<_> =
             classes.iter().map(|class| row["usage"][*class].as_u64().unwrap_or(0).to_string()).collect();
-        [vec![cell(&row["calls"])], counts, vec![amount(row)]].concat()
+        let unpriced = unpriced.then(|| cell(&row["unpriced_calls"]));
+        [vec![cell(&row["calls"])], counts, unpriced.into_iter().collect(), vec![amount(row)]].concat()
     };
     for row in rows(answer) {
         let group = by.iter().map(|name| cell(&row[name.as_str()]));
@@ -142,11 +146,12 @@ pub(super) fn bill(answer: &Value, by: &[String]) -> Table {
 /// bounds nothing from below.
 fn amount(row: &Value) -> String {
     let count = |name: &str| row[name].as_u64().unwrap_or(0);
-    let (calls, unpriced, held) = (count("calls"), count("unpriced_calls"), count("held_calls"));
+    if row["amount_usd"].is_null() {
+        return "unknown".to_owned();
+    }
     let usd = cell(&row["amount_usd"]);
-    match (unpriced, held) {
+    match (count("unpriced_calls"), count("held_calls")) {
         (0, 0) => usd,
-        (unpriced, _) if unpriced == calls => "unknown".to_owned(),
         (_, 0) => format!("≥ {usd}"),
         (_, _) => format!("~ {usd}"),
     }
@@ -157,7 +162,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn row(model: &str, calls: u64, unpriced: u64, usd: &str) -> Value {
+    fn row(model: &str, calls: u64, unpriced: u64, usd: Option<&str>) -> Value {
         json!({ "model": model, "calls": calls, "usage": { "output": 7, "input": 1000 }, "amount_usd": usd, "unpriced_calls": unpriced })
     }
 
@@ -170,28 +175,29 @@ mod tests {
         };
         assert_eq!([of(3, 0, 0), of(3, 1, 0)], ["5", "≥ 5"]);
         assert_eq!([of(3, 0, 1), of(3, 1, 1)], ["~ 5", "~ 5"]);
-        assert_eq!(of(3, 3, 0), "unknown");
+        let unknown = json!({ "calls": 3, "unpriced_calls": 3, "held_calls": 0, "amount_usd": null });
+        assert_eq!(amount(&unknown), "unknown");
     }
 
     #[test]
     fn a_bill_has_totals_and_does_not_call_the_unknown_free() {
         let answer = json!({
-            "data": [row("a", 2, 0, "0.000123"), row("b", 3, 3, "0"), row("c", 2, 1, "4")],
+            "data": [row("a", 2, 0, Some("0.000123")), row("b", 3, 3, None), row("c", 2, 1, Some("4"))],
             "total": { "calls": 7, "usage": { "output": 21, "input": 3000 }, "amount_usd": "4.000123", "unpriced_calls": 4 },
         });
         assert_eq!(
             bill(&answer, &["model".to_owned()]).to_string(),
-            "MODEL  CALLS  INPUT  OUTPUT         USD\n\
-             a          2   1000       7    0.000123\n\
-             b          3   1000       7     unknown\n\
-             c          2   1000       7         ≥ 4\n\
-             total      7   3000      21  ≥ 4.000123"
+            "MODEL  CALLS  INPUT  OUTPUT  UNPRICED         USD\n\
+             a          2   1000       7         0    0.000123\n\
+             b          3   1000       7         3     unknown\n\
+             c          2   1000       7         1         ≥ 4\n\
+             total      7   3000      21         4  ≥ 4.000123"
         );
     }
 
     #[test]
     fn without_groups_there_is_one_line() {
-        let total = row("", 1, 0, "6");
+        let total = row("", 1, 0, Some("6"));
         let answer = json!({ "data": [total], "total": total });
         assert_eq!(bill(&answer, &[]).to_string(), "CALLS  INPUT  OUTPUT  USD\n    1   1000       7    6");
     }

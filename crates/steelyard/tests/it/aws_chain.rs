@@ -276,6 +276,26 @@ async fn from_a_containers_endpoint_once_for_as_long_as_they_last() {
 }
 
 #[tokio::test]
+async fn what_aws_refuses_is_fetched_anew_once() {
+    let endpoint = Upstream::start().await;
+    let url = format!("http://{}/creds", endpoint.addr());
+    endpoint.next(pair("AKIAFIRST", HOUR));
+    endpoint.next(pair("AKIASECOND", HOUR));
+    endpoint.otherwise(status(404));
+    let (server, up) = started(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)]).await;
+    assert_eq!(call(&server).await.status, 200);
+    // What is newer than five seconds is taken to be as good as a new one.
+    tokio::time::sleep(Duration::from_millis(5200)).await;
+    up.next(status(403).header("x-amzn-errortype", "ExpiredTokenException"));
+    let answer = call(&server).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    is_signed(&up.last_request(), "AKIASECOND", SECRET, Some("of-a-container"));
+    let entry = server.entry(answer.request_id()).await;
+    assert_eq!((entry.outcome.as_str(), entry.statuses()), ("ok", vec!["http_error", "ok"]), "{entry:#?}");
+    assert_eq!((endpoint.count(), up.count()), (2, 3));
+}
+
+#[tokio::test]
 async fn an_endpoint_that_fails_or_says_nothing_is_a_clear_error_and_soon() {
     let endpoint = Upstream::start().await;
     let url = format!("http://{}/creds", endpoint.addr());

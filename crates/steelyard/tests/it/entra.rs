@@ -153,29 +153,88 @@ async fn another_target_takes_over_where_there_is_no_token() {
     assert_eq!(body["model"], "m");
 }
 
+/// A call that ends while it waits for a token, in whichever way, has sent nothing: nothing of it is on record.
 #[tokio::test]
-async fn what_was_cut_while_it_waited_for_a_token_costs_nothing() {
+async fn what_ended_while_it_waited_for_a_token_makes_no_entry() {
     let entra = Upstream::start().await;
     entra.otherwise(chat().late_until(&Gate::new()));
     let (mut server, up) = started(&entra).await;
     let call = |server: &Steelyard| {
         let client = server.admin();
-        tokio::spawn(async move { client.chat(&ask("az/m")).await })
+        let request = client.request(reqwest::Method::POST, "/v1/chat/completions").json(&ask("az/m"));
+        tokio::spawn(request.send())
     };
     let gone = call(&server);
     entra.has_requests(1).await;
     gone.abort();
-    let entry = server.only_entry().await;
-    assert_eq!((entry.outcome.as_str(), entry.usage.len()), ("client_gone", 0), "{entry:#?}");
+    assert_eq!(server.settled_entries().await, []);
 
-    let cut = call(&server);
+    let killed = call(&server);
     entra.has_requests(2).await;
+    server.kill().await;
+    assert!(killed.await.unwrap().is_err());
+    server.restart().await;
+    assert_eq!(server.settled_entries().await, [], "it is charged at its hold");
+
+    let client = server.admin();
+    let cut = tokio::spawn(async move { client.chat(&ask("az/m")).await });
+    entra.has_requests(3).await;
     server.terminate();
     assert!(server.ended(Duration::from_secs(8)).await.is_some());
-    let answer = cut.await.unwrap();
-    refused(&answer, 503, "SY0402");
+    refused(&cut.await.unwrap(), 503, "SY0402");
     server.restart().await;
-    let entry = server.entry(answer.request_id()).await;
-    assert_eq!((entry.outcome.as_str(), entry.usage.len()), ("shutdown", 0), "{entry:#?}");
+    assert_eq!(server.settled_entries().await, []);
     assert_eq!(up.count(), 0);
+}
+
+/// So long a token that the vendor refuses is taken to be as good as a new one would be.
+const YOUNG: Duration = Duration::from_millis(5200);
+
+#[tokio::test]
+async fn a_token_that_the_vendor_refuses_is_fetched_anew_once() {
+    let entra = Upstream::start().await;
+    entra.next(granted("token-first", Duration::from_hours(1)));
+    entra.next(granted("token-second", Duration::from_hours(1)));
+    entra.otherwise(status(500));
+    let (server, up) = started(&entra).await;
+    up.next(chat().text("hello"));
+    assert_eq!(call(&server).await.content(), "hello");
+    tokio::time::sleep(YOUNG).await;
+
+    // Taken back before its end, as after a change of rights.
+    up.next(status(401));
+    up.next(chat().text("again").usage(10, 5));
+    let answer = call(&server).await;
+    assert_eq!(answer.content(), "again", "{answer:?}\n{}", server.log());
+    assert_eq!(up.last_request().header("authorization"), Some("Bearer token-second"));
+    let entry = server.entry(answer.request_id()).await;
+    assert_eq!((entry.outcome.as_str(), entry.statuses()), ("ok", vec!["http_error", "ok"]), "{entry:#?}");
+    assert_eq!(entry.attempts[0].usage.len(), 0, "{entry:#?}");
+    assert_eq!((entra.count(), up.count()), (2, 3));
+
+    // Whatever the token, it is refused: neither is asked for more.
+    up.otherwise(status(401));
+    for _ in 0..3 {
+        refused(&call(&server).await, 502, "SY0303");
+    }
+    assert_eq!((entra.count(), up.count()), (2, 6), "one that is new is not fetched anew");
+}
+
+#[tokio::test]
+async fn a_refused_token_serves_while_nobody_gives_another() {
+    let entra = Upstream::start().await;
+    entra.next(granted("token-first", Duration::from_hours(1)));
+    entra.otherwise(status(503));
+    let (server, up) = started(&entra).await;
+    up.next(chat().text("hello"));
+    assert_eq!(call(&server).await.status, 200);
+    tokio::time::sleep(YOUNG).await;
+    // The vendor was wrong for a moment.
+    up.next(status(403));
+    up.otherwise(chat().text("hello"));
+    for _ in 0..3 {
+        assert_eq!(call(&server).await.content(), "hello", "{}", server.log());
+        assert_eq!(up.last_request().header("authorization"), Some("Bearer token-first"));
+    }
+    assert_eq!(entra.count(), 2, "it is left alone for a moment");
 }

@@ -84,6 +84,16 @@ fn cases(wire: Wire) -> Vec<Case> {
             "reported",
         ));
     }
+    // In the form of a stream where one answer was asked for, or as what it is not.
+    let error = "data: {\"error\":{\"code\":500,\"message\":\"on fire\",\"status\":\"INTERNAL\",\"type\":\"server_error\"}}\n\n";
+    for (kind, stream) in
+        [("text/event-stream", false), ("application/json", false), ("application/json", true)]
+    {
+        for end in ["", "data: [DONE]\n\n"] {
+            let reply = status(200).body(kind, format!("{error}{end}")).into();
+            cases.push(case("error event", reply, stream, 502, "upstream_error", "reported"));
+        }
+    }
     for stream in [false, true] {
         for code in [400, 404, 409, 413, 422, 429] {
             cases.push(case(

@@ -180,6 +180,57 @@ async fn new_calls_get_503_while_draining() {
     raw.read_until("[DONE]").await;
 }
 
+/// A request whose body is still on its way is in flight: it is waited for as an answer is, and told when no longer.
+#[tokio::test]
+async fn a_body_that_is_still_arriving_at_sigterm_is_waited_for() {
+    let mut app = app().await;
+    app.up.on("m", chat().text("in time").usage(10, 5));
+    let whole = request(&app, "/v1/chat/completions", &ask("smart").to_string());
+    let mut raw = app.server.raw().await;
+    raw.write(&whole[..whole.len() - 5]).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    app.server.terminate();
+    // Longer than connections are given once nothing is in flight.
+    assert!(app.server.ended(Duration::from_secs(3)).await.is_none(), "it does not wait for the body");
+    assert!(raw.write(&whole[whole.len() - 5..]).await);
+    let answer = raw.read_until("total_tokens").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("in time"), "{answer}");
+    assert_eq!(app.server.ended(Duration::from_secs(5)).await.and_then(|status| status.code()), Some(0));
+    app.server.restart().await;
+    charged(&app.server.only_entry().await, 10, 5);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_before_the_end_is_refused_in_its_own_dialect() {
+    let mut app = app_with(|config| config.head("[server]\ndrain_timeout = \"1s\"")).await;
+    let mut calls = Vec::new();
+    for (path, status, word) in [
+        ("/v1/chat/completions", 503, "\"code\":\"shutting_down\""),
+        ("/v1/messages", 529, "\"overloaded_error\""),
+        ("/model/m/converse", 503, "x-amzn-errortype"),
+    ] {
+        let mut raw = app.server.raw().await;
+        let whole = request(&app, path, &ask("smart").to_string());
+        raw.write(&whole[..whole.len() - 5]).await;
+        calls.push((raw, status, word));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    app.server.terminate();
+    for (mut raw, status, word) in calls {
+        let (answer, _) = raw.read_to_end(Duration::from_secs(5)).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer:?}");
+        assert!(
+            answer.contains("SY0402") && answer.contains(word) && answer.contains("connection: close"),
+            "{answer}"
+        );
+    }
+    assert_eq!(app.server.ended(Duration::from_secs(8)).await.and_then(|status| status.code()), Some(0));
+    app.server.restart().await;
+    assert_eq!(app.server.settled_entries().await, []);
+    assert_eq!(app.up.count(), 0);
+}
+
 async fn sigterm_under_load_loses_no_answer_and_no_entry(store: Store) {
     let Some(mut app) = app_on(store).await else { return };
     app.up.on("m", chat().texts((0..20).map(|_| "word ")).pace(Duration::from_millis(30)).usage(10, 20));

@@ -39,6 +39,7 @@ mod translate;
 mod client_gone;
 mod ledger;
 mod prices;
+mod unsent;
 mod usage;
 
 mod bad_input;

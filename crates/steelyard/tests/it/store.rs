@@ -117,8 +117,14 @@ async fn management_says_that_the_database_does_not_answer(store: Store) {
     let answer = app.server.admin().post("/api/v1/keys", &json!({ "name": "app" })).await;
     assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("SY0403")), "{answer:?}");
     assert_eq!(app.server.admin().chat(&ask("smart")).await.status, 200, "known keys still call");
+    let ready = app.server.stranger().get("/readyz").await;
+    assert_eq!((ready.status, &ready.json()["database"]), (200, &json!("unreachable")), "{ready:?}");
     drop(held);
     app.server.create_key("app").await;
+    until("the database is well", || async {
+        (app.server.stranger().get("/readyz").await.json()["database"] == "ok").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -186,15 +192,23 @@ async fn from_a_shell(exec: &str) -> (tempfile::TempDir, App) {
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk() {
     // Of 512 bytes each, or of 1 KiB: shells differ.
-    let (_home, app) = from_a_shell(&format!("ulimit -f 4096; exec {BINARY} \"$@\"")).await;
+    let (_home, app) = from_a_shell(&format!("ulimit -f 1024; exec {BINARY} \"$@\"")).await;
     let client = app.server.admin();
-    let refusal = until("the spool or the database is at the limit", || async {
-        let answer = client.chat(&ask("smart")).await;
-        (answer.status != 200).then_some(answer)
+    let body = ask("smart");
+    let refusal = until("the spool and the database are at the limit", || async {
+        let answers = futures_util::future::join_all((0..10).map(|_| client.chat(&body))).await;
+        answers.into_iter().find(|answer| answer.status != 200)
     })
     .await;
     refused(&refusal, 503, "SY0401");
-    assert_eq!(app.server.stranger().get("/healthz").await.status, 200, "the process lives");
+    // The log alone, which can be emptied, takes no more than some hundred records.
+    assert!(app.up.count() > 200, "{} calls were served", app.up.count());
+    let stranger = app.server.stranger();
+    assert_eq!(stranger.get("/healthz").await.status, 200, "the process lives");
+    for _ in 0..30 {
+        assert_eq!(stranger.get("/readyz").await.status, 503, "the next call would be refused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

@@ -43,12 +43,33 @@ async fn sums_agree_with_the_entries(store: Store) {
         "{by_model}"
     );
 
+    assert_eq!(
+        (unpriced["amount_pusd"].clone(), unpriced["amount_usd"].clone(), unpriced["unpriced_calls"].clone()),
+        (json!(null), json!(null), json!(1)),
+        "what is not known is not free: {unpriced}"
+    );
+    assert_eq!(by_model["total"]["amount_pusd"], json!(total.to_string()), "{by_model}");
+    let only = admin.get("/api/v1/usage?model=x").await.json();
+    assert_eq!((&only["total"]["amount_usd"], &rows(&only)[0]["amount_usd"]), (&json!(null), &json!(null)));
+    let table = app.server.cli().ok(&["usage", "--by", "model"]).await.stdout;
+    let line = |name: &str| {
+        let line = table.lines().find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{table}")).split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        line("MODEL")[1..],
+        ["CALLS", "INPUT", "CACHE", "READ", "OUTPUT", "UNPRICED", "USD"],
+        "{table}"
+    );
+    assert_eq!(line("x")[1..], ["1", "7", "0", "3", "1", "unknown"], "{table}");
+    assert!(line("total").contains(&"≥"), "{table}");
+
     let by_day = admin.get("/api/v1/usage?by=day").await.json();
     let today = entries[0].time.split('T').next().unwrap().to_owned();
     assert!(rows(&by_day).iter().any(|row| row["day"] == today.as_str()), "{by_day}");
 
     let none = admin.get("/api/v1/usage?to=2020-01-01").await.json();
-    assert!(rows(&none).iter().all(|row| row["calls"] == 0), "{none}");
+    assert!(rows(&none).iter().all(|row| row["calls"] == 0 && row["amount_pusd"] == "0"), "{none}");
     let since = admin.get(&format!("/api/v1/usage?from={today}")).await.json();
     assert_eq!(rows(&since)[0]["calls"], 7, "{since}");
     let wrong = admin.get("/api/v1/usage?by=colour").await;

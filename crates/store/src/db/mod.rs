@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use steelyard_core::{Clock, ProjectId, Timestamp};
+use tokio::sync::Mutex;
 
 pub(crate) use session::Session;
 pub(crate) use statement::{Row, Statement, Transaction, Value, sql, without_nul};
@@ -86,6 +87,8 @@ pub(crate) enum Pool {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: Pool,
+    /// Asks whether the file can be written, where it is one.
+    pulse: Arc<Mutex<Session>>,
     master: Arc<MasterKey>,
     clock: Clock,
 }
@@ -132,26 +135,44 @@ impl Db {
 
     async fn new(pool: Pool, dir: &DataDir, clock: Clock) -> Result<Self, StoreError> {
         let master = Arc::new(vault_keys::unlock(&pool, dir).await?);
-        let db = Self { pool, master, clock };
+        let pulse = Arc::new(Mutex::new(Session::to(&pool)));
+        let db = Self { pool, pulse, master, clock };
         db.projects().ensure(DEFAULT_PROJECT).await?;
         Ok(db)
     }
 
-    /// Whether the database answers, within a second. For a file: the one that the path names now; a file that was deleted or
-    /// replaced while it was open does not count.
+    /// Whether the database answers and lets itself be written, within a second. For a file: the one that the path names
+    /// now; a file that was deleted or replaced while it was open does not count, nor one that somebody else has locked.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not, [`StoreError::Corrupt`] when it is damaged.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let asked = self.pool.execute(sql("SELECT 1 FROM projects LIMIT 1"));
-        match tokio::time::timeout(PING_LIMIT, asked).await {
-            Ok(answer) => Ok(answer.map(drop)?),
+        match tokio::time::timeout(PING_LIMIT, self.try_to_write()).await {
+            Ok(tried) => tried,
             Err(late) => Err(StoreError::Unavailable { source: late.into() }),
+        }
+    }
+
+    async fn try_to_write(&self) -> Result<(), StoreError> {
+        // Takes the locks of a write, and writes nothing.
+        let write = sql("UPDATE projects SET name = name WHERE 1 = 0");
+        match &self.pool {
+            Pool::Sqlite(_) => {
+                self.pool.execute(sql("SELECT 1 FROM projects LIMIT 1")).await?;
+                // Beside the pool, whose connections wait for a lock for so long that few pings would take all of them.
+                let mut pulse = self.pulse.lock().await;
+                let mut transaction = pulse.begin().await?;
+                transaction.execute(write).await?;
+                Ok(transaction.commit().await?)
+            }
+            #[cfg(feature = "postgres")]
+            Pool::Postgres(_) => Ok(self.pool.execute(write).await.map(drop)?),
         }
     }
 
     /// Closes every connection; later uses fail as [`StoreError::Unavailable`].
     pub async fn close(&self) {
+        self.pulse.lock().await.close().await;
         match &self.pool {
             Pool::Sqlite(file) => file.pool.close().await,
             #[cfg(feature = "postgres")]

@@ -1,4 +1,4 @@
-//! The settler's own connection, beside the pool.
+//! A connection beside the pool: the settler's own, and the one by which SQLite's file is tried.
 
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -27,7 +27,11 @@ enum Connection {
 
 impl Session {
     pub(crate) fn new(db: &Db) -> Self {
-        Self { pool: db.pool.clone(), connection: None }
+        Self::to(&db.pool)
+    }
+
+    pub(super) fn to(pool: &Pool) -> Self {
+        Self { pool: pool.clone(), connection: None }
     }
 
     /// Begins to write, connecting first where that is needed.

@@ -337,6 +337,20 @@ async fn a_file_put_over_the_open_one_is_taken_up_or_refused() {
     assert!(matches!(told, Err(StoreError::Unavailable { .. })), "{told:?}");
 }
 
+#[tokio::test]
+async fn a_file_that_somebody_has_locked_is_not_well() {
+    let fixture = Fixture::new(Place::Sqlite).await;
+    let other = rusqlite::Connection::open(fixture.dir.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // More often than the pool has connections: none of them waits for the lock.
+    for _ in 0..5 {
+        assert!(matches!(fixture.db.ping().await, Err(StoreError::Unavailable { .. })));
+    }
+    fixture.db.keys().load_all().await.unwrap();
+    other.execute_batch("ROLLBACK").unwrap();
+    fixture.db.ping().await.unwrap();
+}
+
 /// Access key ids with their secrets and ends, the current ones last.
 async fn pairs(fixture: &Fixture) -> Vec<(Option<i64>, String, String)> {
     let pairs = fixture.db.keys().load_all().await.unwrap().pairs;

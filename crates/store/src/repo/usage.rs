@@ -196,8 +196,8 @@ pub struct UsageRow {
     pub calls: u64,
     /// What they used, by class.
     pub usage: Usage,
-    /// What they cost; calls without a known price are not in it.
-    pub amount: Money,
+    /// What they cost; calls without a known price are not in it. None: not one of them has a known price.
+    pub amount: Option<Money>,
     /// How many of them have no known price.
     pub unpriced: u64,
     /// How many calls never settled and are charged at their worst case.
@@ -301,11 +301,14 @@ fn read(row: &Row, by: &[Dimension]) -> Result<UsageRow, StoreError> {
     for (index, class) in USAGE_COLUMNS.into_iter().enumerate() {
         usage[class] = units(row, first + 9 + 2 * index)?;
     }
+    let unpriced = count(row, first + 1)?;
+    // A sum over nulls alone is null, and so is one over no entries at all, which is zero.
+    let priced = unpriced == 0 || row.try_get::<Option<i64>>(first + 2)?.is_some();
     Ok(UsageRow {
         group: group(row, by)?,
         calls: count(row, first)?,
-        unpriced: count(row, first + 1)?,
-        amount: money(row, first + 7, first + 2)?,
+        unpriced,
+        amount: if priced { Some(money(row, first + 7, first + 2)?) } else { None },
         held: count(row, first + 3)?,
         held_amount: money(row, first + 5, first + 4)?,
         usage,

@@ -26,8 +26,10 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS quarantine (
         id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, request BLOB NOT NULL, body BLOB NOT NULL,
         why TEXT NOT NULL) STRICT;
-    CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, turns INTEGER NOT NULL) STRICT;
-    INSERT INTO probe VALUES (1, 0) ON CONFLICT DO NOTHING;";
+    CREATE TABLE IF NOT EXISTS ballast (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;";
+
+/// More is not written at once to see whether there is room.
+const MOST_BALLAST: usize = 64 << 20;
 
 /// A current segment with fewer records than this is not worth a turn while calls are open.
 const TURN: u64 = 1024;
@@ -87,7 +89,8 @@ pub(super) struct Book<'c> {
     clear: [Statement<'c>; 2],
     quarantine: [Statement<'c>; 2],
     forget: [Statement<'c>; 2],
-    probe: Statement<'c>,
+    load: Statement<'c>,
+    unload: Statement<'c>,
 }
 
 impl<'c> Book<'c> {
@@ -119,7 +122,8 @@ impl<'c> Book<'c> {
                 )
             })?,
             forget: both(|table| format!("DELETE FROM segment_{table} WHERE seq = ?1"))?,
-            probe: connection.prepare("UPDATE probe SET turns = turns + 1")?,
+            load: connection.prepare("INSERT OR REPLACE INTO ballast VALUES (1, zeroblob(?1))")?,
+            unload: connection.prepare("DELETE FROM ballast")?,
         })
     }
 
@@ -219,9 +223,11 @@ impl<'c> Book<'c> {
         })
     }
 
-    /// Writes something small, to see whether writing works.
-    pub(super) fn probe(&mut self) -> rusqlite::Result<()> {
-        self.transaction(|book| book.probe.execute([]).map(drop))
+    /// Writes `bytes` bytes and deletes them again, to see whether there is room for so much. The pages stay the file's.
+    pub(super) fn probe(&mut self, bytes: usize) -> rusqlite::Result<()> {
+        let bytes = i64::try_from(bytes.min(MOST_BALLAST)).unwrap_or(i64::MAX);
+        self.transaction(|book| book.load.execute([bytes]).map(drop))?;
+        self.transaction(|book| book.unload.execute([]).map(drop))
     }
 
     fn transaction(&mut self, work: impl FnOnce(&mut Self) -> rusqlite::Result<()>) -> rusqlite::Result<()> {

@@ -180,6 +180,25 @@ async fn a_full_disk_refuses_calls_keeps_entries_and_heals() {
     assert_eq!(house.open_spool(10).1, Recovered { orphans: 0, waiting: 2, quarantined: 0 });
 }
 
+/// Room for a little is not taken for room: whoever asks would see the spool well, and the next call refused.
+#[tokio::test]
+async fn a_disk_that_has_room_for_less_stays_full() {
+    let house = House::new(Place::Sqlite).await;
+    let spool = house.spool();
+    spool.execute("PRAGMA max_page_count = 1");
+    let mut large = intent();
+    large.call.tags = [("note".to_owned(), "x".repeat(40_000))].into();
+    assert!(spool.open(&large).await.is_err());
+    for _ in 0..30 {
+        assert!(spool.health().failing.is_some(), "there is no more room than before");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    spool.execute("PRAGMA max_page_count = 100000");
+    eventually("the spool has healed", || spool.health().failing.is_none()).await;
+    drop(spool.open(&large).await.unwrap());
+    assert_eq!(entries(&spool).len(), 1);
+}
+
 #[tokio::test]
 async fn a_long_call_does_not_keep_the_file_from_shrinking() {
     let house = House::new(Place::Sqlite).await;

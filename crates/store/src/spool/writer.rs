@@ -1,8 +1,8 @@
 //! The one thread that writes the spool: commits in groups what callers hand over, and tells each of them.
 //!
 //! When a write fails, everybody in the group is told at once. Intents of that group are forgotten, because
-//! their calls were refused; entries are kept and tried again, and until that works new calls are refused. Should
-//! the log hold a group whose `fsync` failed, the next write overwrites it.
+//! their calls were refused; entries are kept and tried again, and until as much can be written as could not, new calls
+//! are refused. Should the log hold a group whose `fsync` failed, the next write overwrites it.
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,9 @@ const LINGER: Duration = Duration::from_micros(200);
 const CROWD: usize = 4;
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+/// What a group takes beside its records, and a record beside its body, in bytes: pages that are begun, keys.
+const PER_GROUP: usize = 2 * 4096;
+const PER_RECORD: usize = 64;
 
 /// Runs until [`Command::Close`].
 pub(super) fn run(connection: &Connection, segments: Segments, shared: &Shared, checkpoints: &Checkpoints) {
@@ -42,6 +45,7 @@ pub(super) fn run(connection: &Connection, segments: Segments, shared: &Shared, 
         group: Vec::with_capacity(GROUP),
         stuck: Vec::new(),
         retry: None,
+        too_much: 0,
         moved: 0,
         aside: Vec::new(),
         pace: Pace::new(),
@@ -70,6 +74,9 @@ struct Writer<'a> {
     stuck: Vec<Record>,
     /// When to try again, and how long to wait after that.
     retry: Option<(Instant, Duration)>,
+    /// The size of the largest group that could not be written, in bytes, until one as large is. There is room again when
+    /// there is room for so much: less would end in the next refusal.
+    too_much: usize,
     /// Every entry up to here is in the ledger, or is to be put aside.
     moved: i64,
     /// Entries that cannot be moved, and why.
@@ -135,12 +142,19 @@ impl Writer<'_> {
             return;
         }
         let started = Instant::now();
+        let bytes: usize = self.group.iter().map(|record| record.body.len()).sum();
+        let size = PER_GROUP + bytes + self.group.len() * PER_RECORD;
         let gate = self.checkpoints.gate();
-        let appended = self.book.append(&self.group);
+        let appended = self.book.append(&self.group).or_else(|_| {
+            self.empty_log();
+            self.book.append(&self.group)
+        });
         drop(gate);
         match appended {
             Ok(()) => {
-                let bytes: usize = self.group.iter().map(|record| record.body.len()).sum();
+                if size >= self.too_much {
+                    self.too_much = 0;
+                }
                 metrics::histogram!("steelyard_spool_commit_seconds").record(started.elapsed());
                 metrics::counter!("steelyard_spool_records_total").increment(self.group.len() as u64);
                 self.publish();
@@ -156,6 +170,7 @@ impl Writer<'_> {
                 tracing::error!(%error, "the spool cannot be written; new calls are refused until it can");
                 metrics::counter!("steelyard_spool_failures_total").increment(1);
                 self.shared.set_failing(Some(why.clone()));
+                self.too_much = self.too_much.max(size);
                 self.retry = Some((Instant::now() + FIRST_RETRY, FIRST_RETRY));
                 self.refuse(&why);
             }
@@ -174,10 +189,14 @@ impl Writer<'_> {
         }
     }
 
-    fn try_again(&mut self) {
-        // The log can be full of what a checkpoint would free; its own failure shows in the write below.
+    /// The log can be full of what a checkpoint frees. Its own failure shows in the write that follows.
+    fn empty_log(&self) {
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
-        let written = self.book.probe().and_then(|()| {
+    }
+
+    fn try_again(&mut self) {
+        self.empty_log();
+        let written = self.book.probe(self.too_much).and_then(|()| {
             while !self.stuck.is_empty() {
                 let group = self.stuck.len().min(GROUP);
                 self.book.append(&self.stuck[..group])?;

@@ -9,14 +9,15 @@ use crate::openai_chat::choice_number;
 use crate::openai_chat::facts::{Sighting, text_bytes};
 use crate::sse::relay::lists_objects;
 
-const CALLS: &[u8] = b"\"tool_calls\"";
+/// What `"tool_calls"` and `"function_call"` have in common.
+const CALL: &[u8] = b"_call";
 
 /// Searchers for the marks that decide whether an event is read, built once for a stream.
 #[derive(Debug)]
 pub(super) struct Marks {
     usage: memmem::Finder<'static>,
     choice: memmem::Finder<'static>,
-    calls: memmem::Finder<'static>,
+    call: memmem::Finder<'static>,
     finish: memmem::Finder<'static>,
 }
 
@@ -38,7 +39,7 @@ impl Default for Marks {
         Self {
             usage: memmem::Finder::new(b"\"usage\""),
             choice: memmem::Finder::new(b"\"choices\":[{\"index\":"),
-            calls: memmem::Finder::new(CALLS),
+            call: memmem::Finder::new(CALL),
             finish: memmem::Finder::new(b"\"finish_reason\":"),
         }
     }
@@ -73,7 +74,7 @@ impl Marks {
         }
         read.saw(index, false);
         let delta = &delta[..end.min(delta.len())];
-        read.called(index, self.calls.find(delta).is_some_and(|mark| begins_calls(&delta[mark..])));
+        read.called(index, self.call.find_iter(delta).any(|mark| is_call(delta, mark)));
         read.count(bytes);
         true
     }
@@ -125,8 +126,7 @@ impl Reading {
             // Some vendors repeat it.
             let ended_before = self.ended;
             self.saw(number, finish.is_some());
-            let mark = memmem::find(delta, CALLS);
-            self.called(number, mark.is_some_and(|mark| begins_calls(&delta[mark..])));
+            self.called(number, memmem::find_iter(delta, CALL).any(|mark| is_call(delta, mark)));
             self.facts.finish.extend(finish.filter(|_| self.ended != ended_before));
             total += bytes;
         }
@@ -155,11 +155,22 @@ impl Reading {
     }
 }
 
-/// Whether the member [`CALLS`] holds a call: some vendors write null or an empty list into every delta.
-fn begins_calls(member: &[u8]) -> bool {
-    let list = member[CALLS.len()..].trim_ascii_start().strip_prefix(b":");
-    let first = list.and_then(|list| list.trim_ascii_start().strip_prefix(b"["));
-    first.is_some_and(|first| first.trim_ascii_start().starts_with(b"{"))
+/// Whether the [`CALL`] at `mark` names a member that holds a call: `tool_calls`, or `function_call` as `OpenAI` had it
+/// before. Some vendors write null or an empty one into every delta.
+fn is_call(delta: &[u8], mark: usize) -> bool {
+    let (before, after) = (&delta[..mark], &delta[mark + CALL.len()..]);
+    let after = if before.ends_with(b"\"tool") {
+        after.strip_prefix(b"s\"")
+    } else if before.ends_with(b"\"function") {
+        after.strip_prefix(b"\"")
+    } else {
+        None
+    };
+    let Some(value) = after.and_then(|after| after.trim_ascii_start().strip_prefix(b":")) else {
+        return false;
+    };
+    let mut signs = value.iter().filter(|byte| !byte.is_ascii_whitespace());
+    matches!((signs.next(), signs.next()), (Some(b'['), Some(b'{')) | (Some(b'{'), Some(b'"')))
 }
 
 #[cfg(test)]

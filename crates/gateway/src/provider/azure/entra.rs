@@ -3,7 +3,7 @@
 //! Sources: Microsoft's "OAuth 2.0 client credentials flow on the Microsoft identity platform", first case (a shared
 //! secret), and RFC 6749, sections 4.4 and 5.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use steelyard_core::Timestamp;
 
 use crate::answer::causes;
-use crate::client::HttpClient;
+use crate::client::{HttpClient, Payload};
 use crate::mask::without;
 use crate::provider::ChannelError;
 use crate::provider::endpoint::{Parts, SEGMENT};
@@ -80,8 +80,14 @@ impl Entra {
         token.map_err(|why| format!("Microsoft Entra gives application {} no token: {why}", self.client_id))
     }
 
+    /// The vendor has refused the token that was at hand at `since`: whether another is to be had.
+    pub(super) async fn renew(&self, since: Instant) -> bool {
+        self.kept.refused(since).await
+    }
+
     async fn ask(&self, now: Timestamp) -> Result<Lent<HeaderValue>, String> {
-        let response = self.client.request(self.question()).await.map_err(|error| causes(&error))?;
+        let question = self.question().map(|form| Payload::new(form).0);
+        let response = self.client.request(question).await.map_err(|error| causes(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| format!("its answer cannot be read: {error}"))?.to_bytes();

@@ -1,7 +1,7 @@
 //! Credentials for AWS: those that the channel names, or those that AWS's own chain finds (environment, profile, web
 //! identity, container, instance), fetched anew before they end.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use aws_config::Region;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -56,6 +56,14 @@ impl Source {
         match self {
             Self::Given(credentials) => Ok(credentials.clone()),
             Self::Chain(chain) => chain.credentials(now).await,
+        }
+    }
+
+    /// AWS has refused the credentials that were at hand at `since`: whether others are to be had.
+    pub(super) async fn renew(&self, since: Instant) -> bool {
+        match self {
+            Self::Given(_) => false,
+            Self::Chain(chain) => chain.kept.refused(since).await,
         }
     }
 }

@@ -356,8 +356,14 @@ async fn a_tool_call_that_breaks_off_before_done_is_not_complete() {
     // Arguments that look whole may lack another call behind them.
     let looks_whole =
         || begun().json(&piece(json!({"tool_calls": [{"index": 0, "function": {"arguments": "nn\"}"}}]})));
+    // As OpenAI had it before.
+    let legacy = || {
+        sse()
+            .json(&piece(json!({"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": ""}})))
+            .json(&piece(json!({"function_call": {"arguments": "{\"city\":\"Bo"}})))
+    };
     for client in Wire::ALL {
-        for script in [begun(), looks_whole()] {
+        for script in [begun(), looks_whole(), legacy()] {
             world.vendor(Wire::OpenAi).next(script.done());
             let answer = world.ask(streamed(client, Wire::OpenAi), &super::hi_with_tools(client)).await;
             assert!(answer.text().contains("SY0306"), "{client:?}: {}", answer.text());
