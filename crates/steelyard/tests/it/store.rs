@@ -192,17 +192,17 @@ async fn from_a_shell(exec: &str) -> (tempfile::TempDir, App) {
 #[tokio::test]
 async fn a_limit_on_the_size_of_files_is_a_full_disk() {
     // Of 512 bytes each, or of 1 KiB: shells differ.
-    let (_home, app) = from_a_shell(&format!("ulimit -f 1024; exec {BINARY} \"$@\"")).await;
+    let (_home, app) = from_a_shell(&format!("ulimit -f 512; exec {BINARY} \"$@\"")).await;
     let client = app.server.admin();
     let body = ask("smart");
     let refusal = until("the spool and the database are at the limit", || async {
-        let answers = futures_util::future::join_all((0..10).map(|_| client.chat(&body))).await;
+        let answers = futures_util::future::join_all((0..40).map(|_| client.chat(&body))).await;
         answers.into_iter().find(|answer| answer.status != 200)
     })
     .await;
     refused(&refusal, 503, "SY0401");
-    // The log alone, which can be emptied, takes no more than some hundred records.
-    assert!(app.up.count() > 200, "{} calls were served", app.up.count());
+    // The log alone, which can be emptied, takes no more than some dozens of calls.
+    assert!(app.up.count() > 80, "{} calls were served", app.up.count());
     let stranger = app.server.stranger();
     assert_eq!(stranger.get("/healthz").await.status, 200, "the process lives");
     for _ in 0..30 {
