@@ -158,8 +158,10 @@ impl<'a> Dispatch<'a> {
         };
         // A call that dies while it waits for what lets it in has sent nothing, so that comes before the intent.
         let asked = Instant::now();
-        let letting_in = pin!(draft.let_in(&self.plan, offer, self.gateway.clock.now()));
-        let let_in = self.gateway.tasks.until_cut(letting_in).await.unwrap_or(Err(Miss::Shutdown));
+        let let_in = {
+            let letting_in = pin!(draft.let_in(&self.plan, offer, self.gateway.clock.now()));
+            self.gateway.tasks.until_cut(letting_in).await.unwrap_or(Err(Miss::Shutdown))
+        };
         self.upstream += asked.elapsed();
         if matches!(let_in, Err(Miss::Shutdown)) {
             return Tried::Over(Err(self.refuse(Some((Arc::clone(offer), Miss::Shutdown))).await));
