@@ -250,7 +250,7 @@ impl State {
             let data = piece.redacted_content.filter(|data| !data.is_empty());
             out.extend(data.map(|data| StreamEvent::RedactedReasoning { choice, data }));
         }
-        let citation = event.delta.citation.and_then(|json| decode_citation(json.raw()));
+        let citation = event.delta.citation.and_then(|json| decode_citation(json.raw(), &At::Root));
         out.extend(citation.map(|citation| StreamEvent::Citation { choice, citation }));
         if out.len() > before {
             self.blocks.insert(event.content_block_index, Open::Said);

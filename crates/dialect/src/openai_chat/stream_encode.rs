@@ -13,6 +13,7 @@ use crate::chat::CitationPlace;
 use crate::dialect::ReplyContext;
 use crate::event::StreamEvent;
 use crate::json::Object;
+use crate::openai_chat::details::Before;
 use crate::openai_chat::reply::annotation;
 use crate::openai_chat::{details, usage};
 
@@ -28,8 +29,8 @@ pub struct Encoder {
     custom: BTreeSet<(u32, u32)>,
     /// What each choice thinks.
     thoughts: BTreeMap<u32, Thought>,
-    /// How many characters each choice has said.
-    said: BTreeMap<u32, usize>,
+    /// What each choice has said and called.
+    before: BTreeMap<u32, Before>,
     /// The last figures.
     usage: Option<Usage>,
     frame: Vec<u8>,
@@ -51,7 +52,7 @@ impl Encoder {
             begun: BTreeSet::new(),
             custom: BTreeSet::new(),
             thoughts: BTreeMap::new(),
-            said: BTreeMap::new(),
+            before: BTreeMap::new(),
             usage: None,
             frame: Vec::with_capacity(512),
         }
@@ -65,7 +66,7 @@ impl Encoder {
             }
             StreamEvent::ServiceTier(tier) => self.service_tier = Some(tier.clone()),
             StreamEvent::Text { choice, text } => {
-                *self.said.entry(*choice).or_default() += text.chars().count();
+                self.before.entry(*choice).or_default().said += text.chars().count();
                 self.delta(*choice, out, |delta| delta.field("content", text));
             }
             StreamEvent::Reasoning { choice, text } => {
@@ -74,24 +75,24 @@ impl Encoder {
             }
             StreamEvent::ReasoningSignature { choice, signature } => {
                 // Whole, so that a client that only collects the details can send them back.
-                let Thought { text, index } = self.next_thought(*choice);
+                let (text, stood) = self.next_thought(*choice);
                 self.delta(*choice, out, |delta| {
                     delta.objects("reasoning_details", [&text], |detail, text| {
-                        details::write_text(detail, index, Some(text), Some(signature));
+                        details::write_text(detail, stood, text, Some(signature));
                     });
                 });
             }
             StreamEvent::RedactedReasoning { choice, data } => {
-                let Thought { index, .. } = self.next_thought(*choice);
+                let (_, stood) = self.next_thought(*choice);
                 self.delta(*choice, out, |delta| {
                     delta.objects("reasoning_details", [data], |detail, data| {
-                        details::write_encrypted(detail, index, data);
+                        details::write_encrypted(detail, stood, data);
                     });
                 });
             }
             StreamEvent::Citation { choice, citation } => {
                 if matches!(citation.place, CitationPlace::Web { .. }) {
-                    let end = self.said.get(choice).copied().unwrap_or_default();
+                    let end = self.before.get(choice).map_or(0, |before| before.said);
                     self.delta(*choice, out, |delta| {
                         delta.objects("annotations", [citation], |object, citation| {
                             annotation(object, 0, end, citation);
@@ -99,7 +100,13 @@ impl Encoder {
                     });
                 }
             }
-            StreamEvent::PartEnd { .. } | StreamEvent::Foreign { .. } | StreamEvent::Geo(_) => {}
+            // A thought that ends without a proof is no part of the next one, whose proof is of its own text alone.
+            StreamEvent::PartEnd { choice } => {
+                if let Some(thought) = self.thoughts.get_mut(choice) {
+                    thought.text.clear();
+                }
+            }
+            StreamEvent::Foreign { .. } | StreamEvent::Geo(_) => {}
             StreamEvent::Refusal { choice, text } => {
                 self.delta(*choice, out, |delta| delta.field("refusal", text));
             }
@@ -107,6 +114,7 @@ impl Encoder {
                 self.delta(*choice, out, |delta| delta.field("annotations", annotations));
             }
             StreamEvent::ToolCallStart { choice, call, id, name, custom } => {
+                self.before.entry(*choice).or_default().calls += 1;
                 if *custom {
                     self.custom.insert((*choice, *call));
                 }
@@ -170,10 +178,11 @@ impl Encoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// What was thought since the last detail, and the number of the next one.
-    fn next_thought(&mut self, choice: u32) -> Thought {
+    /// What was thought since the last detail; the number of the next one, and what came before it.
+    fn next_thought(&mut self, choice: u32) -> (String, (usize, Before)) {
         let thought = self.thoughts.entry(choice).or_default();
-        let next = Thought { text: std::mem::take(&mut thought.text), index: thought.index };
+        let before = self.before.get(&choice).copied().unwrap_or_default();
+        let next = (std::mem::take(&mut thought.text), (thought.index, before));
         thought.index += 1;
         next
     }

@@ -29,4 +29,6 @@ mod requests;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod thoughts;
+#[cfg(test)]
 mod wire;
