@@ -6,7 +6,10 @@
 
 mod answer;
 
+use std::collections::BTreeSet;
+
 use crate::dialect::Dialect;
+use crate::json::{Fault, Fields, Unread};
 use crate::loss::Loss;
 use crate::places::Places;
 
@@ -95,12 +98,33 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// Losses by the names that the client gave the fields.
-    pub(crate) fn named(&self, mut losses: Vec<Loss>) -> Vec<Loss> {
+    /// Reads a client's body, and notes the members of it that `read` does not know.
+    pub(crate) fn read(
+        text: &str,
+        read: impl FnOnce(Fields<'_, '_>) -> Result<Self, Fault>,
+    ) -> Result<Self, Fault> {
+        let (mut request, unread) = Unread::of(text, read)?;
+        request.places.leave_unread(unread);
+        Ok(request)
+    }
+
+    /// The members that nobody knows wherever they stand, so that no target is told of them.
+    pub fn unread(&self) -> impl Iterator<Item = Loss> {
+        self.places.unread().iter().map(Loss::unread)
+    }
+
+    /// Losses on a wire by the names that the client gave the fields, and with them what no wire or only the client's own
+    /// has a place for, wherever it stands.
+    pub(crate) fn named(&self, mut losses: Vec<Loss>, target: Dialect) -> Vec<Loss> {
+        if self.origin.is_some_and(|origin| !origin.shares_words(target)) {
+            let known: BTreeSet<String> = losses.iter().map(|loss| loss.field.clone()).collect();
+            losses.extend(Loss::beside(self, target).filter(|loss| !known.contains(&loss.field)));
+        }
         // Members without a name of our own are in the client's words already.
         for loss in losses.iter_mut().filter(|loss| !self.extra.contains_key(&loss.field)) {
             loss.field = self.places.name(&loss.field);
         }
+        losses.extend(self.unread());
         losses
     }
 }

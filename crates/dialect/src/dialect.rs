@@ -85,6 +85,16 @@ impl Dialect {
         self == wire || (self == Self::GeminiArray && wire == Self::GeminiGenerate)
     }
 
+    /// Whether requests of this dialect are in the words of `wire`, but for who carries them.
+    pub(crate) fn shares_words(self, wire: Self) -> bool {
+        let words = |dialect| match dialect {
+            Self::BedrockInvokeAnthropic => Self::AnthropicMessages,
+            Self::GeminiArray => Self::GeminiGenerate,
+            dialect => dialect,
+        };
+        words(self) == words(wire)
+    }
+
     /// One borrowed pass over a request for what the relay must know; the messages are not decoded.
     ///
     /// Errors are the caller's: `SY0001` not JSON, `SY0002` a wrong or repeated field, `SY0003` one is missing.
@@ -128,7 +138,7 @@ impl Dialect {
             Self::GeminiGenerate | Self::GeminiArray => gemini::request::encode::encode(request, target),
         };
         losses.extend_from_slice(renamed);
-        (body, request.named(losses))
+        (body, request.named(losses, self))
     }
 
     /// The headers that such a request needs besides its body.

@@ -3,6 +3,7 @@
 //! Values that Steelyard only carries ([`Json`]) keep their bytes, because the order of a schema's properties
 //! is part of its meaning. Skipping a value needs no stack, however deep it is.
 
+mod at;
 mod mapped;
 mod write;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use steelyard_core::{ApiError, ErrorCode};
 
+pub(crate) use at::{At, Unread};
 pub(crate) use mapped::Mapped;
 pub(crate) use write::Object;
 
@@ -181,35 +183,6 @@ impl From<Fault> for ApiError {
     }
 }
 
-/// A place in a JSON text, as a chain on the stack: it costs nothing until a fault is written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum At<'p> {
-    Root,
-    Field(&'p Self, &'p str),
-    Index(&'p Self, usize),
-}
-
-impl<'p> At<'p> {
-    pub(crate) fn field(&'p self, name: &'p str) -> Self {
-        Self::Field(self, name)
-    }
-
-    pub(crate) fn index(&'p self, index: usize) -> Self {
-        Self::Index(self, index)
-    }
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => Ok(()),
-            Self::Field(Self::Root, name) => f.write_str(name),
-            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
-            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
-        }
-    }
-}
-
 /// The body as text. JSON is UTF-8 throughout, also in the members that are skipped.
 pub(crate) fn utf8(body: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(body).map_err(|error| Fault {
@@ -338,7 +311,10 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
-/// An object whose members are taken one by one; what is left over is [`Fields::rest`].
+/// An object whose members are taken one by one.
+///
+/// What is left over is either kept ([`Fields::rest`]), goes on with the whole object ([`Fields::whole`]), or is let go: of a
+/// request it is then noted as [`Unread`], and named as a loss. A reader need do nothing for that.
 #[derive(Debug)]
 pub(crate) struct Fields<'a, 'p> {
     pub(crate) at: &'p At<'p>,
@@ -465,18 +441,62 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     /// The members that nobody took, without nulls.
-    pub(crate) fn rest(self) -> Extra {
-        self.members
+    pub(crate) fn rest(mut self) -> Extra {
+        std::mem::take(&mut self.members)
             .into_iter()
             .filter(|(_, raw)| raw.get() != "null")
             .map(|(key, raw)| (key.into_owned(), Json::from(raw)))
             .collect()
     }
+
+    /// The object goes on as it was written, with all that is in it.
+    pub(crate) fn whole(mut self) {
+        self.members.clear();
+        self.at.carried();
+    }
+}
+
+impl Drop for Fields<'_, '_> {
+    fn drop(&mut self) {
+        let lost = self.members.iter().filter(|(_, raw)| says_something(raw));
+        lost.for_each(|(name, _)| self.at.field(name).note());
+    }
+}
+
+/// Whether a member is more than null, or an array or an object of nothing.
+fn says_something(raw: &RawValue) -> bool {
+    let inside = match raw.get().as_bytes() {
+        b"null" => return false,
+        [b'[', inside @ .., b']'] | [b'{', inside @ .., b'}'] => inside,
+        _ => return true,
+    };
+    !inside.trim_ascii().is_empty()
 }
 
 /// The elements of a member that must be an array.
 pub(crate) fn elements<'a>(raw: &'a RawValue, at: &At<'_>) -> Result<Vec<&'a RawValue>, Fault> {
     serde_json::from_str(raw.get()).map_err(|_| Fault::mistyped(at, "an array", raw))
+}
+
+/// What `read` makes of the elements of an array. Those of which it makes nothing are left unread, each as a whole.
+pub(crate) fn readable<T>(
+    raw: &RawValue,
+    at: &At<'_>,
+    read: impl Fn(&RawValue, &At<'_>) -> Option<T>,
+) -> Vec<T> {
+    let Ok(raws) = elements(raw, at) else {
+        at.unreadable();
+        return Vec::new();
+    };
+    let one = |(index, raw): (usize, &RawValue)| {
+        let at = at.index(index);
+        let value = read(raw, &at);
+        if value.is_none() {
+            at.unreadable();
+        }
+        value
+    };
+    raws.into_iter().enumerate().filter_map(one).collect()
 }
 
 #[cfg(test)]
@@ -519,5 +539,44 @@ mod tests {
         let rest = fields.rest();
         assert_eq!(rest.len(), 1);
         assert_eq!(rest["c"].get(), r#"{"d":[]}"#);
+    }
+
+    #[test]
+    fn what_is_let_go_is_unread_unless_it_is_kept_or_goes_on_whole() {
+        let read = |mut body: Fields<'_, '_>| {
+            let list = body.at.field("list");
+            for (index, raw) in elements(body.need("list")?, &list)?.into_iter().enumerate() {
+                let at = list.index(index);
+                let mut item = Fields::of(raw, &at)?;
+                let inner = at.field("in");
+                let mut held = Fields::of(item.need("in")?, &inner)?;
+                held.take("known");
+                drop(held);
+                match index {
+                    1 => assert_eq!(item.rest().len(), 1),
+                    2 => item.whole(),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        let item = r#"{"in":{"known":1,"new":2},"own":false,"none":null,"nothing":[ ],"empty":{}}"#;
+        let kept = item.replace(r#","nothing":[ ],"empty":{}"#, "");
+        let text = format!(r#"{{"list":[{item},{kept},{item}],"last":"x"}}"#);
+        let ((), unread) = Unread::of(&text, read).unwrap();
+        assert_eq!(unread, ["list[0].in.new", "list[0].own", "list[1].in.new", "last"]);
+        let read = |mut body: Fields<'_, '_>| {
+            let list = body.at.field("list");
+            let number =
+                |raw: &RawValue, at: &At<'_>| Fields::of(raw, at).ok()?.opt::<u8>("n", "a number").ok()?;
+            Ok(readable(body.need("list")?, &list, number))
+        };
+        let text = r#"{"list":[{"n":1,"new":1},{"m":1,"l":2},7,{"n":"x"},{"n":2}]}"#;
+        let (numbers, unread) = Unread::of(text, read).unwrap();
+        assert_eq!(
+            (numbers, unread.join(" ")),
+            (vec![1, 2], "list[0].new list[1] list[2] list[3]".to_owned())
+        );
+        assert_eq!(Unread::of(r#"{"list":{"a":1}}"#, read).unwrap(), (vec![], vec!["list".to_owned()]));
     }
 }

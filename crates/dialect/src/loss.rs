@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use steelyard_core::{ApiError, ErrorCode};
 
 use crate::anthropic::request::headers;
-use crate::chat::{ChatRequest, Tool, ToolChoice, ToolKind};
+use crate::chat::{ChatRequest, FileSource, Part, Tool, ToolChoice, ToolKind};
 use crate::dialect::Dialect;
-use crate::json::Extra;
+use crate::json::{Extra, Json};
 
 /// A request field that the target cannot express.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,22 @@ pub struct Loss {
     /// What became of it.
     pub why: &'static str,
 }
+
+/// Members that are known: only what was not known of them is carried under their names.
+const KNOWN: [&str; 9] = [
+    "additionalModelRequestFields",
+    "functionCallingConfig",
+    "generationConfig",
+    "inferenceConfig",
+    "outputConfig",
+    "output_config",
+    "reasoning",
+    "thinkingConfig",
+    "toolConfig",
+];
+
+/// Anthropic's mark of what is to be cached.
+const CACHE_CONTROL: &str = "cache_control";
 
 /// Content that Google keeps, as clients name it.
 const CACHED: [&str; 2] = ["cachedContent", "cached_content"];
@@ -41,6 +57,11 @@ impl Loss {
         Self { field: field.into(), kind: LossKind::Dropped, why }
     }
 
+    /// A member that no reader knows. It is named as the client wrote it already.
+    pub(crate) fn unread(path: &String) -> Self {
+        Self::dropped(path, "no wire is known to have it here")
+    }
+
     /// A request's members that only another wire has. A guardrail that silently did not run would be a lie.
     pub(crate) fn foreign(extra: &Extra) -> Vec<Self> {
         let mut losses = Vec::new();
@@ -53,29 +74,7 @@ impl Loss {
                     let missed = headers::betas(extra).into_iter().filter(|beta| headers::is_missed(beta));
                     missed.for_each(|beta| lose(format!("{name}: {beta}")));
                 }
-                "anthropic_beta" => {
-                    if headers::are_missed(said) {
-                        lose(name.clone());
-                    }
-                }
-                // What was not known of a member that is known.
-                "inferenceConfig"
-                | "generationConfig"
-                | "toolConfig"
-                | "outputConfig"
-                | "additionalModelRequestFields"
-                | "output_config" => match said.read::<Extra>() {
-                    Ok(members) => {
-                        let missed = |member: &&String| {
-                            let betas = members.get(*member).filter(|_| *member == "anthropic_beta");
-                            betas.is_none_or(headers::are_missed)
-                        };
-                        let lost = strangers(&members).filter(missed);
-                        lost.for_each(|member| lose(format!("{name}.{member}")));
-                    }
-                    Err(_) => lose(name.clone()),
-                },
-                _ => lose(name.clone()),
+                _ => carried(name, name.clone(), said, &mut lose),
             }
         }
         if extra.contains_key("prompt") {
@@ -129,6 +128,33 @@ impl Loss {
         }
     }
 
+    /// What a document in pieces loses where it becomes text: the pieces that are none. `field`: the document.
+    pub(crate) fn pieces(field: &str, part: &Part) -> Vec<Self> {
+        let Part::File { source: FileSource::Parts(pieces), .. } = part else { return Vec::new() };
+        let pieces = pieces.iter().filter(|piece| !matches!(piece, Part::CacheMark(_))).enumerate();
+        let lost = pieces.filter(|(_, piece)| matches!(piece, Part::Image { .. } | Part::Foreign { .. }));
+        let lose = |(number, _)| {
+            let why = "the document becomes text, and this is none: send it beside the document";
+            Self::refused(format!("{field}.source.content[{number}]"), why)
+        };
+        lost.map(lose).collect()
+    }
+
+    /// What only its own wire has of a request's messages, texts and tools, wherever it stands.
+    pub(crate) fn beside(request: &ChatRequest, target: Dialect) -> impl Iterator<Item = Self> {
+        let mut found = Vec::new();
+        for (index, message) in request.messages.iter().enumerate() {
+            let at = format!("messages[{index}]");
+            found.extend(strangers(&message.extra).map(|name| format!("{at}.{name}")));
+            // Claude is marked in its own words also by clients of Chat Completions.
+            let marks = target.shares_words(Dialect::AnthropicMessages);
+            beside(&message.content, &format!("{at}.content"), marks, &mut found);
+        }
+        let lost = found.into_iter().map(|field| Self::dropped(field, "another wire's own field"));
+        let tools = request.tools.iter().enumerate();
+        lost.chain(tools.flat_map(|(index, tool)| Self::foreign_tool(index, tool)))
+    }
+
     /// A tool's members that only another wire has, and that say more than what holds without them.
     pub(crate) fn foreign_tool(index: usize, tool: &Tool) -> impl Iterator<Item = Self> {
         let lost = strangers(&tool.extra).filter(|name| !is_default(name, tool.extra[*name].get()));
@@ -143,6 +169,51 @@ impl Loss {
     /// A field without which the call must not be made.
     pub fn refused(field: impl Into<String>, why: &'static str) -> Self {
         Self { field: field.into(), kind: LossKind::Refused, why }
+    }
+}
+
+/// The members beside texts, in parts that stand in a list. `marks`: a mark for Claude's cache goes over.
+fn beside(parts: &[Part], list: &str, marks: bool, found: &mut Vec<String>) {
+    for (number, part) in parts.iter().enumerate() {
+        let at = || format!("{list}[{number}]");
+        match part {
+            Part::Text { extra, .. } => {
+                let is_mark = |name: &str| marks && name == CACHE_CONTROL;
+                let lost = strangers(extra).filter(|name| !is_mark(name));
+                found.extend(lost.map(|name| format!("{}.{name}", at())));
+                let mark =
+                    extra.get(CACHE_CONTROL).filter(|_| marks).and_then(|mark| mark.read::<Extra>().ok());
+                let members = mark.iter().flat_map(strangers);
+                let lost = members.filter(|name| !matches!(name.as_str(), "type" | "ttl"));
+                found.extend(lost.map(|name| format!("{}.{CACHE_CONTROL}.{name}", at())));
+            }
+            Part::ToolResult(result) => beside(&result.content, &format!("{}.content", at()), false, found),
+            Part::SearchResult { content, .. } => {
+                beside(&unmarked(content), &format!("{}.content", at()), false, found);
+            }
+            Part::File { source: FileSource::Parts(content), .. } => {
+                beside(&unmarked(content), &format!("{}.source.content", at()), false, found);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The parts that are blocks of the client's: its marks stand on them.
+fn unmarked(parts: &[Part]) -> Vec<Part> {
+    parts.iter().filter(|part| !matches!(part, Part::CacheMark(_))).cloned().collect()
+}
+
+/// Names what is lost with a member that is carried under `name` and stands at `path`.
+fn carried(name: &str, path: String, said: &Json, lose: &mut impl FnMut(String)) {
+    match said.read::<Extra>() {
+        Ok(members) if KNOWN.contains(&name) => {
+            for (name, said) in members.iter().filter(|(_, said)| !said.is_empty()) {
+                carried(name, format!("{path}.{name}"), said, lose);
+            }
+        }
+        _ if name == "anthropic_beta" && !headers::are_missed(said) => {}
+        _ => lose(path),
     }
 }
 

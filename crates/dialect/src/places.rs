@@ -19,6 +19,8 @@ pub struct Places {
     given: Vec<Word>,
     messages: Vec<Said>,
     tools: Vec<Place>,
+    /// The members that no reader knows.
+    unread: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -96,6 +98,16 @@ impl Places {
         if let Some(last) = self.tools.last_mut() {
             last.mark = Some(at.to_string());
         }
+    }
+
+    /// The request has members that no reader knows.
+    pub(crate) fn leave_unread(&mut self, paths: Vec<String>) {
+        self.unread = paths;
+    }
+
+    /// The members that no reader knows, so that no wire is told of them.
+    pub(crate) fn unread(&self) -> &[String] {
+        &self.unread
     }
 
     fn callers(&self, canonical: &str) -> Option<&'static str> {

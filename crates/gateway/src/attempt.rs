@@ -106,8 +106,13 @@ pub(crate) enum Unfit {
 pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Offer) -> Result<Ready, Unfit> {
     let provider = &offer.channel.provider;
     if !provider.serves(plan.endpoint) && plan.endpoint == Endpoint::CountTokens {
-        // The vendor has no such question, so the answer is an estimate; that it is one is said as a loss.
-        let answer = sandbox::count_tokens_here(plan).map_err(Unfit::Call)?;
+        // The vendor has no such question, so the answer is an estimate; that it is one is said as a loss. What a strict
+        // call could not say to the model is not counted as if it could.
+        let request = decode(plan, decoded)?;
+        if let Some(wire) = provider.wire(plan.dialect).filter(|_| plan.strict) {
+            accept(&wire.encode_request(request, &target(offer)).1, true).map_err(Unfit::Target)?;
+        }
+        let answer = sandbox::estimate(request);
         return Ok(Ready::Answered(Box::new(here(answer, vec!["input_tokens".to_owned()], offer))));
     }
     if !provider.serves(plan.endpoint) {
@@ -127,21 +132,30 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         let headers = plan.address.headers.clone();
         return Ok(Ready::ToSend(Box::new(Draft { wire, body, losses, headers, translated: None })));
     }
-    let request = match decoded {
-        Some(request) => request,
-        None => decoded.insert(plan.decode().map_err(Unfit::Call)?),
-    };
-    let target = Target {
-        model: &offer.upstream_model,
-        max_output: offer.max_output,
-        compatible: provider.is_compatible(),
-    };
-    let (body, losses) = wire.encode_request(request, &target);
+    let request = decode(plan, decoded)?;
+    let (body, losses) = wire.encode_request(request, &target(offer));
     let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
     let context = plan.reply_context(request.include_usage);
     let translated = Some(Translated { context, names: ToolNames::of(wire, request) });
     let headers = wire.request_headers(request);
     Ok(Ready::ToSend(Box::new(Draft { wire, body, losses, headers, translated })))
+}
+
+/// The request in the canonical model, read once.
+fn decode<'d>(plan: &Plan, decoded: &'d mut Option<ChatRequest>) -> Result<&'d ChatRequest, Unfit> {
+    Ok(match decoded {
+        Some(request) => request,
+        None => decoded.insert(plan.decode().map_err(Unfit::Call)?),
+    })
+}
+
+/// What a request must fit to go to an offer.
+fn target(offer: &Offer) -> Target<'_> {
+    Target {
+        model: &offer.upstream_model,
+        max_output: offer.max_output,
+        compatible: offer.channel.provider.is_compatible(),
+    }
 }
 
 impl Draft {

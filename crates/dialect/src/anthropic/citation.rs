@@ -3,17 +3,19 @@
 use serde_json::value::RawValue;
 
 use crate::chat::{Citation, CitationPlace, Json};
-use crate::json::{At, Fields, Object, elements};
+use crate::json::{At, Fields, Object, elements, readable};
 
 /// Those elements of a list that can be read.
-pub(crate) fn decode_list(raw: &RawValue) -> Vec<Citation> {
-    elements(raw, &At::Root).unwrap_or_default().into_iter().filter_map(decode).collect()
+pub(crate) fn decode_list(raw: &RawValue, at: &At<'_>) -> Vec<Citation> {
+    readable(raw, at, decode)
 }
 
 /// One source. None if it is of a kind that nobody knows.
-pub(crate) fn decode(raw: &RawValue) -> Option<Citation> {
-    let mut fields = Fields::of(raw, &At::Root).ok()?;
+pub(crate) fn decode(raw: &RawValue, at: &At<'_>) -> Option<Citation> {
+    let mut fields = Fields::of(raw, at).ok()?;
     let kind = fields.text_or_leave("type")?;
+    // The file of a document is told by the document.
+    fields.take("file_id");
     let mut count = |name: &str| fields.opt::<u64>(name, "a whole number").ok().flatten();
     let place = match kind.as_str() {
         "char_location" => CitationPlace::Characters {
@@ -120,7 +122,7 @@ mod tests {
         let mut out = Vec::new();
         Object::write(&mut out, |object| encode(&found[0], object));
         let raw: &RawValue = serde_json::from_slice(&out).unwrap();
-        let again = decode(raw).unwrap();
+        let again = decode(raw, &At::Root).unwrap();
         assert_eq!((again.title.as_deref(), again.place), (Some("Kiel"), found[0].place.clone()));
         assert_eq!(of_annotations(&Json::parse("null").unwrap()), []);
     }
@@ -129,7 +131,7 @@ mod tests {
     fn a_source_nobody_knows_is_left_out() {
         let list = r#"[{"type":"star_location"},{"type":"char_location","document_index":0},null,
             {"type":"page_location","cited_text":"x","document_index":1,"document_title":"T","start_page_number":2,"end_page_number":3}]"#;
-        let found = decode_list(serde_json::from_str(list).unwrap());
+        let found = decode_list(serde_json::from_str(list).unwrap(), &At::Root);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].place, CitationPlace::Pages { document: 1, start: 2, end: 3 });
     }

@@ -238,7 +238,8 @@ impl State {
         out.extend(full(delta.thinking).map(|text| StreamEvent::Reasoning { choice, text }));
         let signature = full(delta.signature);
         out.extend(signature.map(|signature| StreamEvent::ReasoningSignature { choice, signature }));
-        let citation = delta.citation.as_ref().and_then(|citation| citation::decode(citation.raw()));
+        let citation =
+            delta.citation.as_ref().and_then(|citation| citation::decode(citation.raw(), &At::Root));
         if let Block::Plain(citations) = self.blocks.entry(index).or_insert_with(|| Block::Plain(Vec::new()))
         {
             citations.extend(citation);

@@ -290,7 +290,7 @@ impl State {
             let data = piece.redacted_content.filter(|data| !data.is_empty());
             out.extend(data.map(|data| StreamEvent::RedactedReasoning { choice, data }));
         }
-        let citation = event.delta.citation.and_then(|json| decode_citation(json.raw()));
+        let citation = event.delta.citation.and_then(|json| decode_citation(json.raw(), &At::Root));
         let cites = citation.is_some();
         self.citations.entry(event.content_block_index).or_default().extend(citation);
         if out.len() > before || cites {

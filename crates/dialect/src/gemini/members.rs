@@ -18,12 +18,12 @@ pub(crate) struct Members<'a, 'p> {
 impl<'a, 'p> Members<'a, 'p> {
     /// The whole body.
     pub(crate) fn of_text(text: &'a str, at: &'p At<'p>) -> Result<Self, Fault> {
-        Ok(Self { at, fields: Fields::of_text(text, at)? })
+        Fields::of_text(text, at).map(Self::from)
     }
 
     /// A member that must be an object.
     pub(crate) fn of(raw: &'a RawValue, at: &'p At<'p>) -> Result<Self, Fault> {
-        Ok(Self { at, fields: Fields::of(raw, at)? })
+        Fields::of(raw, at).map(Self::from)
     }
 
     /// The name as the client wrote it. One that stands under both its names is refused: who knows which is meant.
@@ -103,6 +103,12 @@ impl<'a, 'p> Members<'a, 'p> {
     /// The members that nobody took.
     pub(crate) fn rest(self) -> Extra {
         self.fields.rest()
+    }
+}
+
+impl<'a, 'p> From<Fields<'a, 'p>> for Members<'a, 'p> {
+    fn from(fields: Fields<'a, 'p>) -> Self {
+        Self { at: fields.at, fields }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::chat::{
 use crate::dialect::ReplyContext;
 use crate::error::WireError;
 use crate::json::{At, Fault, Fields, Object, compact, elements, string, utf8};
+use crate::openai_chat::details::Thought;
 use crate::openai_chat::request::encode::{reasoning as write_reasoning, said};
 use crate::openai_chat::{details, facts, usage};
 
@@ -78,7 +79,7 @@ pub(crate) fn finish_reason(word: &str, calls: bool) -> FinishReason {
 fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let mut content = Vec::new();
-    content.extend(reasoning(&mut fields));
+    content.extend(reasoning(&mut fields).into_iter().map(|thought| thought.part));
     if let Some(raw) = fields.take("content") {
         content.extend(pieces(raw).into_iter().map(Piece::into_part));
     }
@@ -102,13 +103,14 @@ fn message(raw: &RawValue, at: &At<'_>) -> Result<Message, Fault> {
 }
 
 /// What the model thought: the details say most, the two names for the text alone say the same once more.
-pub(crate) fn reasoning(fields: &mut Fields<'_, '_>) -> Vec<Part> {
+pub(crate) fn reasoning(fields: &mut Fields<'_, '_>) -> Vec<Thought> {
     let [newer, older] = ["reasoning_content", "reasoning"].map(|name| fields.text_or_leave(name));
-    if let Some(parts) = fields.take_if("reasoning_details", details::decode) {
-        return parts;
+    let at = fields.at.field("reasoning_details");
+    if let Some(thoughts) = fields.take_if("reasoning_details", |raw| details::decode(raw, &at)) {
+        return thoughts;
     }
     let text = newer.or(older).filter(|text| !text.is_empty());
-    text.map(Part::reasoning).into_iter().collect()
+    text.map(|text| Thought::first(Part::reasoning(text))).into_iter().collect()
 }
 
 /// The id of a call whose vendor gives none.

@@ -13,6 +13,7 @@ use crate::chat::CitationPlace;
 use crate::dialect::ReplyContext;
 use crate::event::{Said, StreamEvent};
 use crate::json::Object;
+use crate::openai_chat::details::Before;
 use crate::openai_chat::reply::annotation;
 use crate::openai_chat::{details, usage};
 
@@ -30,6 +31,8 @@ pub struct Encoder {
     thoughts: BTreeMap<u32, Thought>,
     /// Where the texts of each choice stand, in characters.
     said: BTreeMap<u32, Said>,
+    /// How many calls each choice has made.
+    calls: BTreeMap<u32, usize>,
     /// The last figures.
     usage: Option<Usage>,
     frame: Vec<u8>,
@@ -52,6 +55,7 @@ impl Encoder {
             custom: BTreeSet::new(),
             thoughts: BTreeMap::new(),
             said: BTreeMap::new(),
+            calls: BTreeMap::new(),
             usage: None,
             frame: Vec::with_capacity(512),
         }
@@ -79,18 +83,18 @@ impl Encoder {
             }
             StreamEvent::ReasoningSignature { choice, signature } => {
                 // Whole, so that a client that only collects the details can send them back.
-                let Thought { text, index } = self.next_thought(*choice);
+                let (text, stood) = self.next_thought(*choice);
                 self.delta(*choice, out, |delta| {
                     delta.objects("reasoning_details", [&text], |detail, text| {
-                        details::write_text(detail, index, Some(text), Some(signature));
+                        details::write_text(detail, stood, text, Some(signature));
                     });
                 });
             }
             StreamEvent::RedactedReasoning { choice, data } => {
-                let Thought { index, .. } = self.next_thought(*choice);
+                let (_, stood) = self.next_thought(*choice);
                 self.delta(*choice, out, |delta| {
                     delta.objects("reasoning_details", [data], |detail, data| {
-                        details::write_encrypted(detail, index, data);
+                        details::write_encrypted(detail, stood, data);
                     });
                 });
             }
@@ -104,10 +108,13 @@ impl Encoder {
                     });
                 }
             }
-            StreamEvent::PartEnd { .. }
-            | StreamEvent::Image { .. }
-            | StreamEvent::Foreign { .. }
-            | StreamEvent::Geo(_) => {}
+            // A thought that ends without a proof is no part of the next one, whose proof is of its own text alone.
+            StreamEvent::PartEnd { choice } => {
+                if let Some(thought) = self.thoughts.get_mut(choice) {
+                    thought.text.clear();
+                }
+            }
+            StreamEvent::Image { .. } | StreamEvent::Foreign { .. } | StreamEvent::Geo(_) => {}
             StreamEvent::Refusal { choice, text } => {
                 self.delta(*choice, out, |delta| delta.field("refusal", text));
             }
@@ -115,6 +122,7 @@ impl Encoder {
                 self.delta(*choice, out, |delta| delta.field("annotations", annotations));
             }
             StreamEvent::ToolCallStart { choice, call, id, name, custom } => {
+                *self.calls.entry(*choice).or_default() += 1;
                 if *custom {
                     self.custom.insert((*choice, *call));
                 }
@@ -178,10 +186,12 @@ impl Encoder {
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    /// What was thought since the last detail, and the number of the next one.
-    fn next_thought(&mut self, choice: u32) -> Thought {
+    /// What was thought since the last detail; the number of the next one, and what came before it.
+    fn next_thought(&mut self, choice: u32) -> (String, (usize, Before)) {
         let thought = self.thoughts.entry(choice).or_default();
-        let next = Thought { text: std::mem::take(&mut thought.text), index: thought.index };
+        let said = self.said.get(&choice).map_or(0, |said| said.total());
+        let before = Before { said, calls: self.calls.get(&choice).copied().unwrap_or_default() };
+        let next = (std::mem::take(&mut thought.text), (thought.index, before));
         thought.index += 1;
         next
     }

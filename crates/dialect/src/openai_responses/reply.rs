@@ -10,7 +10,7 @@ use crate::chat::{
 use crate::dialect::{Dialect, ReplyContext};
 use crate::error::WireError;
 use crate::event::StreamEvent;
-use crate::json::{At, Fault, Fields, Object, elements, string, utf8};
+use crate::json::{At, Fault, Fields, Object, elements, readable, utf8};
 use crate::openai_chat::facts;
 use crate::openai_responses::stream_encode::Encoder;
 use crate::openai_responses::{opaque, usage};
@@ -77,7 +77,8 @@ fn item(
                 if let Some(text) = part.text_or_leave("refusal") {
                     out.push(Part::Refusal { text });
                 } else if let Some(text) = part.text_or_leave("text") {
-                    let citations = part.take("annotations").map(annotations).unwrap_or_default();
+                    let cited = part.take("annotations").map(|raw| annotations(raw, at));
+                    let citations = cited.unwrap_or_default();
                     out.push(Part::Text { text, citations, extra: crate::chat::Extra::new() });
                     let tokens = part.take("logprobs").map(|raw| serde_json::from_str(raw.get()));
                     logprobs.extend(tokens.and_then(Result::ok).unwrap_or_else(Vec::new));
@@ -86,8 +87,8 @@ fn item(
         }
         "function_call" | "custom_tool_call" => out.push(Part::ToolCall(call(&kind, &mut fields)?)),
         "reasoning" => {
-            let mut said = texts(fields.take("summary"));
-            said.extend(texts(fields.take("content")));
+            let mut said = texts(&mut fields, "summary");
+            said.extend(texts(&mut fields, "content"));
             let encrypted = fields.text_or_leave("encrypted_content");
             out.extend(opaque::parts(said, encrypted.as_deref()));
         }
@@ -110,23 +111,30 @@ pub(super) fn call(kind: &str, fields: &mut Fields<'_, '_>) -> Result<ToolCall, 
     Ok(ToolCall { id, name, input })
 }
 
-/// The texts of a list of parts.
-pub(super) fn texts(raw: Option<&RawValue>) -> Vec<String> {
-    let at = At::Root;
-    let parts = raw.and_then(|raw| elements(raw, &at).ok()).unwrap_or_default();
-    let text = |raw| Fields::of(raw, &at).ok()?.text_or_leave("text").filter(|text| !text.is_empty());
-    parts.into_iter().filter_map(text).collect()
+/// The texts of a member that is a list of parts.
+pub(super) fn texts(fields: &mut Fields<'_, '_>, name: &str) -> Vec<String> {
+    let at = fields.at.field(name);
+    let parts = fields.take(name).and_then(|raw| elements(raw, &at).ok()).unwrap_or_default();
+    let text = |(index, raw)| {
+        let at = at.index(index);
+        let mut part = Fields::of(raw, &at).ok()?;
+        part.take("type");
+        part.text_or_leave("text").filter(|text| !text.is_empty())
+    };
+    parts.into_iter().enumerate().filter_map(text).collect()
 }
 
 /// The web pages among the annotations of a text.
-pub(super) fn annotations(raw: &RawValue) -> Vec<Citation> {
-    elements(raw, &At::Root).unwrap_or_default().into_iter().filter_map(annotation).collect()
+pub(super) fn annotations(raw: &RawValue, at: &At<'_>) -> Vec<Citation> {
+    readable(raw, at, annotation)
 }
 
-pub(super) fn annotation(raw: &RawValue) -> Option<Citation> {
-    let at = At::Root;
-    let mut fields = Fields::of(raw, &at).ok()?;
-    fields.take("type").and_then(string).filter(|kind| kind == "url_citation")?;
+pub(super) fn annotation(raw: &RawValue, at: &At<'_>) -> Option<Citation> {
+    let mut fields = Fields::of(raw, at).ok()?;
+    fields.text_or_leave("type").filter(|kind| kind == "url_citation")?;
+    // A citation is of its whole text.
+    fields.take("start_index");
+    fields.take("end_index");
     let place = CitationPlace::Web { url: fields.text_or_leave("url")?, encrypted_index: None };
     let title = fields.text_or_leave("title").filter(|title| !title.is_empty());
     Some(Citation { title, cited_text: None, place })

@@ -102,7 +102,7 @@ impl State {
                 out.extend((!first).then_some(StreamEvent::PartEnd { choice: CHOICE }));
             }
             "response.output_text.annotation.added" => {
-                let citation = fields.take("annotation").and_then(annotation);
+                let citation = fields.take("annotation").and_then(|raw| annotation(raw, &At::Root));
                 out.extend(citation.map(|citation| StreamEvent::Citation { choice: CHOICE, citation }));
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {

@@ -145,6 +145,102 @@ fn a_loss_is_called_by_the_field_of_its_caller_with_all_indexes() {
     );
 }
 
+/// Wherever it stands, and whatever the reader makes of the object that it stands in.
+#[test]
+fn a_member_that_nobody_knows_is_called_by_its_path() {
+    let openai = json!({"messages": [
+        {"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png", "new": 1}, "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "t", "cache_control": {"type": "ephemeral", "new": 1}},
+        ]},
+        {"role": "assistant", "tool_calls": [
+            // Who puts a streamed answer together sends the number back.
+            {"index": 0, "id": "c1", "type": "function", "new": 1, "function": {"name": "f", "arguments": "{}", "new": 1}}
+        ]},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "x", "new": 1}]},
+    ], "tools": [{"type": "function", "new": 1, "function": {"name": "f"}}]});
+    let mut chosen = openai.clone();
+    chosen["tool_choice"] = json!({"type": "function", "function": {"name": "f", "new": 1}});
+    let names = [
+        "messages[0].content[1].cache_control.new",
+        "messages[2].content[0].new",
+        "messages[0].content[0].image_url.new",
+        "messages[0].content[0].cache_control",
+        "messages[1].tool_calls[0].function.new",
+        "messages[1].tool_calls[0].new",
+        "tools[0].new",
+        "tool_choice.function.new",
+    ];
+    let mut found = write(&read(Dialect::OpenAiChat, chosen, None), ANTHROPIC).1;
+    found.sort();
+    let mut sorted = names.map(str::to_owned).to_vec();
+    sorted.sort();
+    assert_eq!(found, sorted);
+    let source = json!({"type": "text", "media_type": "text/plain", "data": "x", "new": []});
+    let anthropic = json!({
+        "messages": [
+            {"role": "user", "content": [
+                {"type": "document", "source": source},
+                {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png", "new": 1}},
+                {"type": "text", "text": "t", "cache_control": {"type": "ephemeral", "new": 1}},
+            ]},
+            {"role": "assistant", "content": [{"type": "text", "text": "t", "citations": [
+                {"type": "char_location", "cited_text": "x", "document_index": 0, "document_title": null, "start_char_index": 0,
+                 "end_char_index": 1, "file_id": "f", "new": 1},
+                {"type": "star_location", "star": 1},
+            ]}]},
+            {"role": "user", "content": "t"},
+        ],
+        "thinking": {"type": "disabled", "new": 1},
+    });
+    let names = [
+        "messages[0].content[1].source.new",
+        "messages[0].content[2].cache_control.new",
+        "messages[1].content[0].citations[0].new",
+        "messages[1].content[0].citations[1]",
+        "thinking.new",
+    ];
+    let (body, found) = write(&read(Dialect::AnthropicMessages, anthropic.clone(), None), ANTHROPIC);
+    assert_eq!(found, names, "what is not carried is lost on its own wire, too: {body}");
+    let invoke = (Dialect::BedrockInvokeAnthropic, "us.anthropic.claude-opus-4-6-v1");
+    assert_eq!(write(&read(Dialect::AnthropicMessages, anthropic, None), invoke).1, names);
+    let namespace = json!({"model": "m", "input": "hi", "tools": [
+        {"type": "namespace", "name": "git", "description": "Git.", "tools": [{"type": "function", "name": "log"}]}
+    ]});
+    let outside = Outside { model: None, stream: false, version: None, headers: None };
+    let request =
+        Dialect::OpenAiResponses.decode_request(namespace.to_string().as_bytes(), &outside).unwrap();
+    assert_eq!(write(&request, OPENAI).1, ["tools[0].description"]);
+}
+
+/// A block that goes on whole loses nothing in it.
+#[test]
+fn what_is_carried_whole_is_not_unknown() {
+    let body = json!({"messages": [{"role": "user", "content": [
+        {"type": "image", "new": 1, "source": {"type": "url", "url": "https://example.com/a.png", "new": 1}},
+        {"type": "container_upload", "file_id": "f", "more": {"new": 1}},
+    ]}], "tools": [{"type": "web_search_20250305", "name": "web_search", "new": {"new": 1}}]});
+    let invoke = (Dialect::BedrockInvokeAnthropic, "us.anthropic.claude-opus-4-6-v1");
+    let (sent, found) = write(&read(Dialect::AnthropicMessages, body.clone(), None), invoke);
+    assert_eq!(found, [""; 0]);
+    assert_eq!(sent["messages"], body["messages"]);
+    assert_eq!(sent["tools"], body["tools"]);
+}
+
+#[test]
+fn a_picture_in_a_document_that_becomes_text_is_refused() {
+    let picture =
+        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}});
+    let text = json!({"type": "text", "text": "x"});
+    let body = json!({"messages": [{"role": "user", "content": [
+        {"type": "document", "source": {"type": "content", "content": [text, picture]}}, {"type": "text", "text": "t"},
+    ]}]});
+    for vendor in [OPENAI, GEMINI] {
+        let names = ["messages[0].content[0].source.content[1]", "messages[0].content[0]"];
+        loses(Dialect::AnthropicMessages, body.clone(), vendor, &names);
+    }
+}
+
 #[test]
 fn a_tool_that_says_the_default_loses_nothing() {
     let tool = |more: Value| {

@@ -29,6 +29,8 @@ mod requests;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod thoughts;
+#[cfg(test)]
 mod tool_names;
 #[cfg(test)]
 mod wire;

@@ -137,6 +137,7 @@ fn block(raw: &RawValue, at: &At<'_>, side: Side, out: &mut Vec<Part>) -> Result
         Some(Part::Text { text, citations, .. }) => Part::Text { text, citations, extra: rest },
         Some(part) if rest.is_empty() => part,
         _ => {
+            at.carried();
             out.push(Part::Foreign { dialect: Dialect::AnthropicMessages, kind, block: raw.into() });
             return Ok(());
         }
@@ -161,7 +162,8 @@ fn text(fields: &mut Fields<'_, '_>, at: &At<'_>, side: Side) -> Result<Part, Fa
             ),
         ));
     }
-    let citations = citations.map(citation::decode_list).unwrap_or_default();
+    let place = at.field("citations");
+    let citations = citations.map(|raw| citation::decode_list(raw, &place)).unwrap_or_default();
     Ok(Part::Text { text, citations, extra: crate::chat::Extra::new() })
 }
 
@@ -197,7 +199,11 @@ fn document(fields: &mut Fields<'_, '_>, at: &At<'_>, side: Side) -> Result<Part
             media_type: Some(source.need_text("media_type")?),
             data: checked_base64(source.need_text("data")?, &place.field("data"))?,
         },
-        "text" => FileSource::Text(source.need_text("data")?),
+        "text" => {
+            // There is one kind of text.
+            source.take_if("media_type", |raw| (raw.get() == "\"text/plain\"").then_some(()));
+            FileSource::Text(source.need_text("data")?)
+        }
         "url" => FileSource::Url(source.need_text("url")?),
         "file" => FileSource::Id(source.need_text("file_id")?),
         "content" => {
@@ -249,8 +255,9 @@ fn tool_use(fields: &mut Fields<'_, '_>, at: &At<'_>) -> Result<Option<Part>, Fa
     }
     let direct = |raw: &RawValue| {
         let at = At::Root;
-        let kind = Fields::of(raw, &at).ok()?.text_or_leave("type")?;
-        (kind == "direct").then_some(())
+        let mut caller = Fields::of(raw, &at).ok()?;
+        let kind = caller.text_or_leave("type")?;
+        (kind == "direct" && caller.rest().is_empty()).then_some(())
     };
     // Any other caller stays among the rest, which makes the block foreign.
     fields.take_if("caller", direct);

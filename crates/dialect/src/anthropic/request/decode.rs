@@ -17,12 +17,12 @@ use crate::peek::Outside;
 use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
-    Ok(read(utf8(body)?, outside, false)?)
+    Ok(ChatRequest::read(utf8(body)?, |fields| read(fields, outside, false))?)
 }
 
 /// A body whose tokens are to be counted, which has no cap.
 pub(crate) fn decode_to_count(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
-    Ok(read(utf8(body)?, outside, true)?)
+    Ok(ChatRequest::read(utf8(body)?, |fields| read(fields, outside, true))?)
 }
 
 /// What the wire calls otherwise than the canonical model.
@@ -35,8 +35,7 @@ const WORDS: &[Word] = &[
     ("parallel_tool_calls", "tool_choice.disable_parallel_tool_use"),
 ];
 
-fn read(text: &str, outside: &Outside<'_>, count_only: bool) -> Result<ChatRequest, Fault> {
-    let mut fields = Fields::of_text(text, &At::Root)?;
+fn read(mut fields: Fields<'_, '_>, outside: &Outside<'_>, count_only: bool) -> Result<ChatRequest, Fault> {
     let strict = outside.version == Some(STRICT_VERSION);
     if strict {
         refuse_sampling(&mut fields)?;
@@ -46,11 +45,11 @@ fn read(text: &str, outside: &Outside<'_>, count_only: bool) -> Result<ChatReque
     fields.take("anthropic_version");
     let cap = fields.count("max_tokens", 0, u64::MAX)?;
     if cap.is_none() && !count_only {
-        return Err(Fault::missing(&At::Root.field("max_tokens")));
+        return Err(Fault::missing(&fields.at.field("max_tokens")));
     }
     let mut places = Places::new(WORDS);
     let mut conversation = system(&mut fields, &mut places)?;
-    messages::decode(fields.need("messages")?, strict, &mut conversation, &mut places)?;
+    messages::decode(&mut fields, strict, &mut conversation, &mut places)?;
     mark_last(&mut fields, &mut conversation, &mut places)?;
     let tools = tools::decode(&mut fields, &mut places)?;
     let (tool_choice, parallel_tool_calls) = tools::choice(&mut fields, &tools)?;
@@ -98,7 +97,8 @@ fn model(fields: &mut Fields<'_, '_>, outside: &Outside<'_>) -> Result<String, F
     }
     let model = fields.need_text("model")?;
     if model.is_empty() {
-        return Err(Fault::invalid(&At::Root.field("model"), "`model` is empty: name a route or a model"));
+        let at = fields.at.field("model");
+        return Err(Fault::invalid(&at, "`model` is empty: name a route or a model"));
     }
     Ok(model)
 }
@@ -109,7 +109,7 @@ fn refuse_sampling(fields: &mut Fields<'_, '_>) -> Result<(), Fault> {
             let text = format!(
                 "`{name}` is no field of anthropic-version {STRICT_VERSION}: leave it out, or send version 2023-06-01"
             );
-            return Err(Fault::invalid(&At::Root.field(name), text));
+            return Err(Fault::invalid(&fields.at.field(name), text));
         }
     }
     Ok(())
@@ -118,7 +118,7 @@ fn refuse_sampling(fields: &mut Fields<'_, '_>) -> Result<(), Fault> {
 /// The system prompt, as one message.
 fn system(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Message>, Fault> {
     let Some(raw) = fields.take("system") else { return Ok(Vec::new()) };
-    let at = At::Root.field("system");
+    let at = fields.at.field("system");
     let content = blocks::texts(raw, &at)?;
     if content.is_empty() {
         return Ok(Vec::new());
@@ -134,7 +134,7 @@ fn mark_last(
     places: &mut Places,
 ) -> Result<(), Fault> {
     let Some(raw) = fields.take("cache_control") else { return Ok(()) };
-    let at = At::Root.field("cache_control");
+    let at = fields.at.field("cache_control");
     let ttl = cache_ttl(raw, &at)?;
     if let Some(last) = conversation.last_mut()
         && !matches!(last.content.last(), None | Some(Part::CacheMark(_)))
@@ -167,7 +167,7 @@ fn thinking(fields: &mut Fields<'_, '_>) -> Result<Option<Thinking>, Fault> {
     /// Less is no thought (Anthropic, "Extended thinking").
     const LEAST: u64 = 1_024;
     let Some(raw) = fields.take("thinking") else { return Ok(None) };
-    let at = At::Root.field("thinking");
+    let at = fields.at.field("thinking");
     let mut thinking = Fields::of(raw, &at)?;
     let mode = match thinking.need_text("type")?.as_str() {
         "enabled" => {
@@ -195,7 +195,8 @@ struct Output {
 }
 
 fn output(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Output, Fault> {
-    let older = fields.take("output_format").map(|raw| format(raw, &At::Root.field("output_format")));
+    let at = fields.at.field("output_format");
+    let older = fields.take("output_format").map(|raw| format(raw, &at));
     let older = older.transpose()?;
     if older.is_some() {
         places.word("response_format", "output_format");
@@ -203,7 +204,7 @@ fn output(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Output, Fa
     let Some(raw) = fields.take("output_config") else {
         return Ok(Output { format: older, ..Output::default() });
     };
-    let at = At::Root.field("output_config");
+    let at = fields.at.field("output_config");
     let mut config = Fields::of(raw, &at)?;
     let effort = config.text("effort")?;
     let newer = config.take("format").map(|raw| format(raw, &at.field("format"))).transpose()?;
@@ -229,7 +230,7 @@ fn format(raw: &RawValue, at: &At<'_>) -> Result<ResponseFormat, Fault> {
 /// The end user, and what else there is.
 fn metadata(fields: &mut Fields<'_, '_>) -> Result<(Option<String>, Option<Json>), Fault> {
     let Some(raw) = fields.take("metadata") else { return Ok((None, None)) };
-    let at = At::Root.field("metadata");
+    let at = fields.at.field("metadata");
     let mut metadata = Fields::of(raw, &at)?;
     let user = metadata.text("user_id")?;
     Ok((user, as_object(&metadata.rest())))

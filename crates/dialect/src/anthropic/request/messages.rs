@@ -13,13 +13,13 @@ use crate::places::{Place, Places};
 
 /// Adds the messages to the conversation.
 pub(super) fn decode(
-    raw: &RawValue,
+    fields: &mut Fields<'_, '_>,
     strict: bool,
     messages: &mut Vec<Message>,
     places: &mut Places,
 ) -> Result<(), Fault> {
-    let at = At::Root.field("messages");
-    let raws = elements(raw, &at)?;
+    let at = fields.at.field("messages");
+    let raws = elements(fields.need("messages")?, &at)?;
     if raws.is_empty() {
         return Err(Fault::invalid(&at, "`messages` is empty: at least one message is required"));
     }

@@ -12,7 +12,7 @@ use crate::places::{Place, Places};
 
 pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Tool>, Fault> {
     let Some(raw) = fields.take("tools") else { return Ok(Vec::new()) };
-    let at = At::Root.field("tools");
+    let at = fields.at.field("tools");
     let raws = elements(raw, &at)?;
     let mut names = BTreeSet::new();
     let mut tools = Vec::with_capacity(raws.len());
@@ -40,14 +40,14 @@ pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result
 fn tool(raw: &RawValue, at: &At<'_>) -> Result<Tool, Fault> {
     let mut fields = Fields::of(raw, at)?;
     match fields.text("type")? {
-        Some(kind) if kind != "custom" => Ok(Tool {
+        Some(kind) if kind != "custom" => {
             // A set of tools has no name of its own.
-            name: fields.text("name")?.unwrap_or_else(|| kind.clone()),
-            description: None,
-            kind: ToolKind::Foreign { dialect: Dialect::AnthropicMessages, kind, definition: raw.into() },
-            cache: None,
-            extra: Extra::new(),
-        }),
+            let name = fields.text("name")?.unwrap_or_else(|| kind.clone());
+            fields.whole();
+            let definition = raw.into();
+            let kind = ToolKind::Foreign { dialect: Dialect::AnthropicMessages, kind, definition };
+            Ok(Tool { name, description: None, kind, cache: None, extra: Extra::new() })
+        }
         _ => custom(fields, at),
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn choice(
     tools: &[Tool],
 ) -> Result<(Option<ToolChoice>, Option<bool>), Fault> {
     let Some(raw) = fields.take("tool_choice") else { return Ok((None, None)) };
-    let at = At::Root.field("tool_choice");
+    let at = fields.at.field("tool_choice");
     let mut choice = Fields::of(raw, &at)?;
     let kind = choice.need_text("type")?;
     let parallel = choice.flag("disable_parallel_tool_use")?.map(|disable| !disable);

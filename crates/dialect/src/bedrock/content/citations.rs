@@ -3,35 +3,33 @@
 use serde_json::value::RawValue;
 
 use crate::chat::{Citation, CitationPlace};
-use crate::json::{At, Fields, Object, elements};
+use crate::json::{At, Fields, Object, readable};
 
 /// A citation. None if it names no place: the canonical model has no citation of nowhere.
-pub(crate) fn decode(raw: &RawValue) -> Option<Citation> {
-    let at = At::Root;
-    let mut fields = Fields::of(raw, &at).ok()?;
+pub(crate) fn decode(raw: &RawValue, at: &At<'_>) -> Option<Citation> {
+    let mut fields = Fields::of(raw, at).ok()?;
     let title = fields.text_or_leave("title");
     let source = fields.text_or_leave("source");
-    let words: Vec<String> = fields
-        .take("sourceContent")
-        .and_then(|raw| elements(raw, &at).ok())
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|raw| Fields::of(raw, &at).ok()?.text_or_leave("text"))
-        .collect();
+    let list = at.field("sourceContent");
+    let text = |raw: &RawValue, at: &At<'_>| Fields::of(raw, at).ok()?.text_or_leave("text");
+    let words = fields.take("sourceContent").map(|raw| readable(raw, &list, text)).unwrap_or_default();
     let cited_text = (!words.is_empty()).then(|| words.concat());
-    let place = place(fields.take("location")?, source)?;
+    let place = place(fields.take("location")?, source, &at.field("location"))?;
     Some(Citation { title, cited_text, place })
 }
 
-fn place(raw: &RawValue, source: Option<String>) -> Option<CitationPlace> {
-    let at = At::Root;
-    let mut union = Fields::of(raw, &at).ok()?;
+fn place(raw: &RawValue, source: Option<String>, at: &At<'_>) -> Option<CitationPlace> {
+    let mut union = Fields::of(raw, at).ok()?;
     if let Some(raw) = union.take("web") {
-        let url = Fields::of(raw, &at).ok()?.text_or_leave("url")?;
-        return Some(CitationPlace::Web { url, encrypted_index: None });
+        let inner = at.field("web");
+        let mut page = Fields::of(raw, &inner).ok()?;
+        // The address says it.
+        page.take("domain");
+        return Some(CitationPlace::Web { url: page.text_or_leave("url")?, encrypted_index: None });
     }
     let mut range = |name: &str, which: &str| {
-        let mut fields = Fields::of(union.take(name)?, &at).ok()?;
+        let inner = at.field(name);
+        let mut fields = Fields::of(union.take(name)?, &inner).ok()?;
         let mut number = |name: &str| fields.count(name, 0, u64::MAX).ok().flatten();
         Some((number(which)?, number("start")?, number("end")?))
     };

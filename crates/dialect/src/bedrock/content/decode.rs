@@ -6,23 +6,23 @@ use crate::bedrock::content::citations;
 use crate::bedrock::content::documents::media_type;
 use crate::chat::{CacheTtl, Extra, FileSource, Media, Part, ToolCall, ToolInput, ToolResult};
 use crate::dialect::Dialect;
-use crate::json::{At, Fault, Fields, Json, elements, string};
+use crate::json::{At, Fault, Fields, Json, elements, readable, string};
 use crate::media::checked_base64;
 
-/// What a union holds. Null is the same as absent, and members that nobody knows stand beside.
-pub(crate) enum Found<'a> {
+/// What a union holds, and the members that stand beside. Null is the same as absent.
+pub(crate) enum Found<'a, 'p> {
     /// One of the kinds that were asked for.
-    Known(&'static str, &'a RawValue, Extra),
+    Known(&'static str, &'a RawValue, Fields<'a, 'p>),
     /// None of them.
-    Unknown(Extra),
+    Unknown(Fields<'a, 'p>),
 }
 
 /// The one member of a union.
-pub(crate) fn one_of<'a>(
+pub(crate) fn one_of<'a, 'p>(
     raw: &'a RawValue,
-    at: &At<'_>,
+    at: &'p At<'p>,
     known: &'static [&'static str],
-) -> Result<Found<'a>, Fault> {
+) -> Result<Found<'a, 'p>, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let mut found = None;
     for name in known {
@@ -33,8 +33,8 @@ pub(crate) fn one_of<'a>(
         }
     }
     Ok(match found {
-        Some((name, value)) => Found::Known(name, value, fields.rest()),
-        None => Found::Unknown(fields.rest()),
+        Some((name, value)) => Found::Known(name, value, fields),
+        None => Found::Unknown(fields),
     })
 }
 
@@ -73,19 +73,35 @@ const BLOCKS: &[&str] = &[
 /// A block of a message, of standing instructions or of a tool result. What only this wire has, and what is newer than
 /// this code, is carried whole.
 pub(crate) fn part(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
-    let (kind, value, extra) = match one_of(raw, at, BLOCKS)? {
-        Found::Known(kind, value, extra) => (kind, value, extra),
-        Found::Unknown(rest) => {
-            let mut kinds = rest.into_keys();
-            return match (kinds.next(), kinds.next()) {
+    block(raw, one_of(raw, at, BLOCKS)?, at)
+}
+
+fn block(raw: &RawValue, found: Found<'_, '_>, at: &At<'_>) -> Result<Part, Fault> {
+    match found {
+        Found::Known("text", value, beside) => {
+            let text = text_of(value, &at.field("text"))?;
+            Ok(Part::Text { text, citations: Vec::new(), extra: beside.rest() })
+        }
+        Found::Known(kind, value, beside) => {
+            let part = known(kind, raw, value, at)?;
+            if matches!(part, Part::Foreign { .. }) {
+                beside.whole();
+            }
+            Ok(part)
+        }
+        Found::Unknown(members) => {
+            let mut kinds = members.rest().into_keys();
+            match (kinds.next(), kinds.next()) {
                 (Some(kind), None) => Ok(foreign(&kind, raw)),
                 _ => Err(empty(at, &BLOCKS[..BLOCKS.len() - 1])),
-            };
+            }
         }
-    };
+    }
+}
+
+fn known(kind: &'static str, raw: &RawValue, value: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
     let inner = at.field(kind);
     match kind {
-        "text" => Ok(Part::Text { text: text_of(value, &inner)?, citations: Vec::new(), extra }),
         "json" => Ok(Part::Json(value.into())),
         "image" => image(raw, value, &inner),
         "audio" => audio(raw, value, &inner),
@@ -248,7 +264,7 @@ fn result_part(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
             let text = format!("`{at}` is `{kind}`: a tool result holds one of {}", HELD.join(", "));
             Err(Fault::invalid(at, text))
         }
-        Found::Known(..) | Found::Unknown(_) => part(raw, at),
+        found => block(raw, found, at),
     }
 }
 
@@ -279,11 +295,11 @@ fn cited(value: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
         None => String::new(),
     };
     let list = at.field("citations");
-    let raws = match fields.take("citations") {
-        Some(raw) => elements(raw, &list)?,
+    let citations = match fields.take("citations") {
+        Some(raw) if raw.get().starts_with('[') => readable(raw, &list, citations::decode),
+        Some(raw) => return Err(Fault::mistyped(&list, "an array", raw)),
         None => Vec::new(),
     };
-    let citations = raws.into_iter().filter_map(citations::decode).collect();
     Ok(Part::Text { text, citations, extra: Extra::new() })
 }
 

@@ -23,7 +23,7 @@ pub(super) fn decode(
         carried.insert(NAME.to_owned(), raw.into());
         return Ok(());
     }
-    let at = At::Root.field(NAME);
+    let at = fields.at.field(NAME);
     let mut own = Fields::of(raw, &at)?;
     request.top_k = own.take_if("top_k", |raw| raw.get().parse().ok());
     request.thinking = own.take_if("thinking", thinking);

@@ -19,7 +19,7 @@ use crate::peek::Outside;
 use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
-    Ok(read(utf8(body)?, outside)?)
+    Ok(ChatRequest::read(utf8(body)?, |fields| read(fields, outside))?)
 }
 
 /// What the wire calls otherwise than the canonical model.
@@ -40,8 +40,7 @@ const WORDS: &[Word] = &[
     ("parallel_tool_calls", "additionalModelRequestFields.tool_choice"),
 ];
 
-fn read(text: &str, outside: &Outside<'_>) -> Result<ChatRequest, Fault> {
-    let mut fields = Fields::of_text(text, &At::Root)?;
+fn read(mut fields: Fields<'_, '_>, outside: &Outside<'_>) -> Result<ChatRequest, Fault> {
     let mut places = Places::new(WORDS);
     let mut request = ChatRequest {
         model: peek::model(outside)?.to_owned(),
@@ -82,7 +81,7 @@ pub(super) fn carry(carried: &mut Extra, name: &str, rest: &Extra) {
 }
 
 fn metadata(fields: &mut Fields<'_, '_>) -> Result<Option<Json>, Fault> {
-    let at = At::Root.field("requestMetadata");
+    let at = fields.at.field("requestMetadata");
     let Some(raw) = fields.take("requestMetadata") else { return Ok(None) };
     for (name, value) in Fields::of(raw, &at)?.rest() {
         text_of(value.raw(), &at.field(&name))?;
@@ -91,7 +90,7 @@ fn metadata(fields: &mut Fields<'_, '_>) -> Result<Option<Json>, Fault> {
 }
 
 fn service_tier(fields: &mut Fields<'_, '_>) -> Result<Option<String>, Fault> {
-    let at = At::Root.field("serviceTier");
+    let at = fields.at.field("serviceTier");
     let Some(raw) = fields.take("serviceTier") else { return Ok(None) };
     Fields::of(raw, &at)?.need_text("type").map(Some)
 }
@@ -101,7 +100,7 @@ fn inference(
     request: &mut ChatRequest,
     carried: &mut Extra,
 ) -> Result<(), Fault> {
-    let at = At::Root.field("inferenceConfig");
+    let at = fields.at.field("inferenceConfig");
     let Some(raw) = fields.take("inferenceConfig") else { return Ok(()) };
     let mut config = Fields::of(raw, &at)?;
     request.max_output_tokens = config.count("maxTokens", 1, u64::MAX)?;
@@ -118,7 +117,7 @@ fn inference(
 }
 
 fn tools(fields: &mut Fields<'_, '_>, request: &mut ChatRequest, carried: &mut Extra) -> Result<(), Fault> {
-    let at = At::Root.field("toolConfig");
+    let at = fields.at.field("toolConfig");
     let Some(raw) = fields.take("toolConfig") else { return Ok(()) };
     let mut config = Fields::of(raw, &at)?;
     let list = at.field("tools");
@@ -141,10 +140,10 @@ fn tools(fields: &mut Fields<'_, '_>, request: &mut ChatRequest, carried: &mut E
 
 fn tool(raw: &RawValue, at: &At<'_>, tools: &mut Vec<Tool>) -> Result<(), Fault> {
     const KINDS: &[&str] = &["toolSpec", "systemTool", "cachePoint"];
-    let (kind, value) = match one_of(raw, at, KINDS)? {
-        Found::Known(kind, value, _) => (kind, value),
-        Found::Unknown(rest) => {
-            let mut kinds = rest.into_keys();
+    let (kind, value, beside) = match one_of(raw, at, KINDS)? {
+        Found::Known(kind, value, beside) => (kind, value, beside),
+        Found::Unknown(members) => {
+            let mut kinds = members.rest().into_keys();
             let (Some(kind), None) = (kinds.next(), kinds.next()) else {
                 let text = format!("`{at}` must hold exactly one of {}", KINDS.join(", "));
                 return Err(Fault::invalid(at, text));
@@ -158,6 +157,7 @@ fn tool(raw: &RawValue, at: &At<'_>, tools: &mut Vec<Tool>) -> Result<(), Fault>
         "toolSpec" => tools.push(spec(value, &inner)?),
         "systemTool" => {
             let name = name(&mut Fields::of(value, &inner)?)?;
+            beside.whole();
             tools.push(foreign(name, kind.to_owned(), raw));
         }
         _ => {
@@ -227,7 +227,7 @@ fn tool_choice(raw: &RawValue, at: &At<'_>, tools: &[Tool]) -> Result<ToolChoice
 }
 
 fn output(fields: &mut Fields<'_, '_>, request: &mut ChatRequest, carried: &mut Extra) -> Result<(), Fault> {
-    let at = At::Root.field("outputConfig");
+    let at = fields.at.field("outputConfig");
     let Some(raw) = fields.take("outputConfig") else { return Ok(()) };
     let mut config = Fields::of(raw, &at)?;
     request.reasoning_effort = config.text("effort")?;

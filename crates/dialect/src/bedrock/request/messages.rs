@@ -12,14 +12,14 @@ use crate::places::{Place, Places};
 pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Message>, Fault> {
     let mut messages = Vec::new();
     if let Some(raw) = fields.take("system") {
-        let at = At::Root.field("system");
+        let at = fields.at.field("system");
         let content = blocks(raw, &at)?;
         if !content.is_empty() {
             places.message(&at, places_of(&content, &at));
             messages.push(Message { role: Role::System, name: None, content, extra: Extra::new() });
         }
     }
-    let at = At::Root.field("messages");
+    let at = fields.at.field("messages");
     let raws = elements(fields.need("messages")?, &at)?;
     if raws.is_empty() {
         return Err(Fault::invalid(&at, "`messages` is empty: send at least one message"));

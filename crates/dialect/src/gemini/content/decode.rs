@@ -77,6 +77,8 @@ pub(crate) fn placed(
 struct Written {
     thing: Cow<'static, str>,
     proof: Cow<'static, str>,
+    /// More stands beside the thing than its proof.
+    crowded: bool,
 }
 
 impl Written {
@@ -86,6 +88,8 @@ impl Written {
             Part::Foreign { kind, .. } if kind == SIGNATURE => Place::new(&at.field(&self.proof), ""),
             Part::Foreign { kind, .. } if kind == BESIDE => Place::new(at, ""),
             Part::Text { .. } | Part::Reasoning { .. } => Place::new(at, ""),
+            // It is carried with what stands beside it.
+            Part::Foreign { .. } if self.crowded => Place::new(at, ""),
             Part::ToolResult(result) => {
                 let at = at.field(&self.thing);
                 let (response, list) = (at.field("response"), at.field("parts"));
@@ -114,7 +118,7 @@ fn part(
 ) -> Result<Written, Fault> {
     let mut members = Members::of(raw, at)?;
     let thought = members.flag("thought")?.unwrap_or(false);
-    let mut written = Written { thing: "".into(), proof: members.name(SIGNATURE)? };
+    let mut written = Written { thing: "".into(), proof: members.name(SIGNATURE)?, crowded: false };
     let signature = members.text(SIGNATURE)?.filter(|word| !NO_SIGNATURE.contains(&word.as_str()));
     let mut found: Option<(&'static str, &RawValue)> = None;
     for kind in KINDS {
@@ -128,6 +132,7 @@ fn part(
         written.thing = name;
     }
     let mut rest = members.rest();
+    written.crowded = rest.len() > usize::from(found.is_none());
     let Some((kind, value)) = found else {
         written.thing = rest.keys().next().cloned().unwrap_or_default().into();
         return unknown(raw, at, speaker, signature, &rest, out).map(|()| written);
@@ -313,9 +318,13 @@ fn blob(raw: &RawValue, at: &At<'_>) -> Result<Option<Part>, Fault> {
 /// Media inside of a result.
 fn shown(raw: &RawValue, at: &At<'_>) -> Result<Part, Fault> {
     let mut members = Members::of(raw, at)?;
-    let Some(value) = members.take("inlineData")? else { return Ok(foreign("functionResponse.parts", raw)) };
-    let part = blob(value, &at.field("inlineData"))?;
-    Ok(part.filter(|_| members.rest().is_empty()).unwrap_or_else(|| foreign("functionResponse.parts", raw)))
+    let inline = members.take("inlineData")?;
+    let alone = members.rest().is_empty();
+    let part = match inline {
+        Some(value) => blob(value, &at.field("inlineData"))?,
+        None => None,
+    };
+    Ok(part.filter(|_| alone).unwrap_or_else(|| foreign("functionResponse.parts", raw)))
 }
 
 /// What came out, and whether it is an error. Google's rule: `output` is the result and `error` the error; an object with
@@ -326,6 +335,7 @@ fn response(result: &mut Members<'_, '_>) -> Result<(Vec<Part>, bool), Fault> {
     let mut members = Fields::of(raw, &at)?;
     let sole = ["output", "error"].into_iter().find(|name| members.has(name));
     let Some(value) = sole.and_then(|name| members.take(name)) else {
+        members.whole();
         // An object without members says nothing.
         let said = Json::from(raw);
         let nothing = said.get() == "{}";

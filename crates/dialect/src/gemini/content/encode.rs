@@ -220,6 +220,7 @@ impl<'a> Blocks<'a> {
             Part::SearchResult { .. } => "the search result became text",
             _ => return None,
         };
+        self.losses.extend(Loss::pieces(&field(), part));
         self.losses.push(Loss::emulated(field(), why));
         Some(as_text(part))
     }

@@ -23,7 +23,7 @@ pub(super) fn decode(
 ) -> Result<(), Fault> {
     let name = members.name(NAME)?.into_owned();
     let Some(raw) = members.take(NAME)? else { return Ok(()) };
-    let at = At::Root.field(&name);
+    let at = members.at.field(&name);
     let mut config = Members::of(raw, &at)?;
     request.max_output_tokens = config.count("maxOutputTokens", 0, u32::MAX)?;
     request.temperature = config.number("temperature", 0.0, 2.0)?;

@@ -18,7 +18,7 @@ use crate::peek::Outside;
 use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
-    Ok(read(utf8(body)?, outside)?)
+    Ok(ChatRequest::read(utf8(body)?, |fields| read(fields.into(), outside))?)
 }
 
 /// What the wire calls otherwise than the canonical model.
@@ -43,8 +43,7 @@ const WORDS: &[Word] = &[
     ("service_tier", "serviceTier"),
 ];
 
-fn read(text: &str, outside: &Outside<'_>) -> Result<ChatRequest, Fault> {
-    let mut members = Members::of_text(text, &At::Root)?;
+fn read(mut members: Members<'_, '_>, outside: &Outside<'_>) -> Result<ChatRequest, Fault> {
     // The path names the model, also for those who repeat it here.
     members.take("model")?;
     let mut places = Places::new(WORDS);
@@ -86,7 +85,7 @@ fn conversation(members: &mut Members<'_, '_>, places: &mut Places) -> Result<Ve
     let mut order = Order::default();
     let name = members.name("systemInstruction")?.into_owned();
     if let Some(raw) = members.take("systemInstruction")? {
-        let at = At::Root.field(&name);
+        let at = members.at.field(&name);
         let mut content = Members::of(raw, &at)?;
         // Some clients call it a user's.
         content.take("role")?;
@@ -102,7 +101,7 @@ fn conversation(members: &mut Members<'_, '_>, places: &mut Places) -> Result<Ve
             });
         }
     }
-    let at = At::Root.field("contents");
+    let at = members.at.field("contents");
     let raws = elements(members.need("contents")?, &at)?;
     if raws.is_empty() {
         return Err(Fault::invalid(&at, "`contents` is empty: send at least one turn"));

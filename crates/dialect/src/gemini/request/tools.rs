@@ -16,14 +16,14 @@ pub(super) fn decode(
     carried: &mut Extra,
 ) -> Result<(), Fault> {
     if let Some(raw) = members.take("tools")? {
-        let list = At::Root.field("tools");
+        let list = members.at.field("tools");
         for (index, raw) in elements(raw, &list)?.into_iter().enumerate() {
             tool(raw, &list.index(index), request)?;
         }
     }
     let name = members.name("toolConfig")?.into_owned();
     let Some(raw) = members.take("toolConfig")? else { return Ok(()) };
-    let at = At::Root.field(&name);
+    let at = members.at.field(&name);
     let mut config = Members::of(raw, &at)?;
     let inner = config.name("functionCallingConfig")?.into_owned();
     if let Some(raw) = config.take("functionCallingConfig")? {

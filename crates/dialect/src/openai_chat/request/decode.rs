@@ -10,7 +10,7 @@ use crate::openai_chat::request::{messages, order};
 use crate::places::{Place, Places, Word};
 
 pub(crate) fn decode(body: &[u8]) -> Result<ChatRequest, ApiError> {
-    Ok(read(utf8(body)?)?)
+    Ok(ChatRequest::read(utf8(body)?, read)?)
 }
 
 /// What the wire calls otherwise than the canonical model.
@@ -19,15 +19,15 @@ const WORDS: &[Word] = &[
     ("response_format.description", "response_format.json_schema.description"),
 ];
 
-fn read(text: &str) -> Result<ChatRequest, Fault> {
-    let mut fields = Fields::of_text(text, &At::Root)?;
+fn read(mut fields: Fields<'_, '_>) -> Result<ChatRequest, Fault> {
     let (stream_options, stream_extra) = stream_options(&mut fields)?;
     let model = fields.need_text("model")?;
     if model.is_empty() {
-        return Err(Fault::invalid(&At::Root.field("model"), "`model` is empty: name a route or a model"));
+        let at = fields.at.field("model");
+        return Err(Fault::invalid(&at, "`model` is empty: name a route or a model"));
     }
     let mut places = Places::new(WORDS);
-    let messages = messages::decode(fields.need("messages")?, &mut places)?;
+    let messages = messages::decode(&mut fields, &mut places)?;
     order::check(&messages)?;
     let tools = tools(&mut fields, &mut places)?;
     let tool_choice = tool_choice(&mut fields, &tools, &mut places)?;
@@ -88,7 +88,7 @@ fn read(text: &str) -> Result<ChatRequest, Fault> {
 /// Whether usage was asked for, and the other options.
 fn stream_options(fields: &mut Fields<'_, '_>) -> Result<(bool, Extra), Fault> {
     let Some(raw) = fields.take("stream_options") else { return Ok((false, Extra::new())) };
-    let at = At::Root.field("stream_options");
+    let at = fields.at.field("stream_options");
     let mut options = Fields::of(raw, &at)?;
     let include_usage = options.flag("include_usage")?.unwrap_or(false);
     Ok((include_usage, options.rest()))

@@ -73,7 +73,10 @@ fn parameters(body: &mut Object<'_>, request: &ChatRequest, target: &Target<'_>)
         // The bill needs the figures, whether the client does or not.
         body.object("stream_options", |options| {
             options.field("include_usage", &true);
-            options.extra(&request.stream_extra);
+            let taken = |name: &str| own || losses::is_own_option(name);
+            for (name, value) in request.stream_extra.iter().filter(|(name, _)| taken(name)) {
+                options.field(name, value);
+            }
         });
     }
     if !request.modalities.is_empty() {

@@ -5,7 +5,7 @@
 
 use crate::chat::{ChatRequest, FileSource, Media, Part, Role, ThinkingMode};
 use crate::dialect::{Dialect, Target};
-use crate::loss::{Loss, Losses, strangers};
+use crate::loss::{Loss, Losses, options, strangers};
 use crate::openai_chat::quirks::Quirks;
 use crate::openai_chat::request::encode::{MAX_STOPS, MAX_USER, is_expressible};
 use crate::reasoning::effort_of_budget;
@@ -121,8 +121,17 @@ fn parameters(request: &ChatRequest, quirks: Quirks, losses: &mut Losses) {
     });
     lose(shown, || Loss::dropped("thinking.display", "the wire shows what it shows"));
     if foreign {
+        let lost = options(&request.stream_extra).filter(|name| !is_own_option(name));
+        losses.extend(lost.map(|name| {
+            Loss::dropped(format!("stream_options.{name}"), "the wire has no such option of a stream")
+        }));
         losses.extend(Loss::foreign(&request.extra));
     }
+}
+
+/// Whether OpenAI's other wire has the option of a stream, too.
+pub(super) fn is_own_option(name: &str) -> bool {
+    name == "include_obfuscation"
 }
 
 fn tools(request: &ChatRequest, losses: &mut Losses) {
@@ -190,6 +199,7 @@ fn one(part: &Part, foreign: bool, target: &Target<'_>, field: &dyn Fn() -> Stri
             Loss::refused(field(), "the vendor fetches no documents: send its content")
         }
         Part::File { source: FileSource::Text(_) | FileSource::Parts(_), .. } => {
+            losses.extend(Loss::pieces(&field(), part));
             Loss::emulated(field(), "the document became text")
         }
         Part::File { context: Some(_), .. } => {

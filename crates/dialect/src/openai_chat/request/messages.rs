@@ -8,12 +8,13 @@ use serde_json::value::RawValue;
 use crate::chat::{FileSource, Media, Message, Part, Role, ToolCall, ToolInput, ToolResult};
 use crate::json::{At, Fault, Fields, elements, string};
 use crate::media::{checked_base64, data_url};
+use crate::openai_chat::details;
 use crate::openai_chat::reply::reasoning;
 use crate::places::{Place, Places};
 
-pub(super) fn decode(raw: &RawValue, places: &mut Places) -> Result<Vec<Message>, Fault> {
-    let at = At::Root.field("messages");
-    let raws = elements(raw, &at)?;
+pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Message>, Fault> {
+    let at = fields.at.field("messages");
+    let raws = elements(fields.need("messages")?, &at)?;
     if raws.is_empty() {
         return Err(Fault::invalid(&at, "`messages` is empty: send at least one message"));
     }
@@ -63,14 +64,14 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy, places: &mut Places
         }
     };
     let mut name = fields.text("name")?;
-    let (mut said, listed) = content(&mut fields, role)?;
+    let (said, listed) = content(&mut fields, role)?;
     let count = said.len();
+    let mut thoughts = Vec::new();
     let content = match role {
         Role::System | Role::Developer | Role::User => said,
         Role::Assistant => {
-            let mut parts = Vec::new();
-            parts.extend(reasoning(&mut fields));
-            parts.append(&mut said);
+            thoughts = reasoning(&mut fields);
+            let mut parts = said;
             parts.extend(fields.text("refusal")?.map(|text| Part::Refusal { text }));
             if let Some(raw) = fields.take("audio") {
                 let id = Fields::of(raw, &at.field("audio"))?.need_text("id")?;
@@ -93,11 +94,25 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy, places: &mut Places
             vec![Part::ToolResult(ToolResult { call_id, content: said, is_error: false })]
         }
     };
-    places.message(at, places_of(&content, at, listed, count));
+    let stood = places_of(&content, at, listed, count);
+    let thoughts = thoughts.into_iter().map(|thought| {
+        let place = place_of_thought(&thought.part, at);
+        (thought, place)
+    });
+    let turn = details::restore(thoughts.collect(), content.into_iter().zip(stood).collect());
+    let (content, stood) = turn.into_iter().unzip();
+    places.message(at, stood);
     Ok(Message { role, name, content, extra: fields.rest() })
 }
 
-/// Where each part stood. `count` of them were said in `content`: as an array, if it is `listed`.
+/// Where a thought stood.
+fn place_of_thought(part: &Part, at: &At<'_>) -> Place {
+    let unproved = matches!(part, Part::Reasoning { signature: None, .. });
+    let member = if unproved { "reasoning_content" } else { "reasoning_details" };
+    Place::new(&at.field(member), "")
+}
+
+/// Where each part stood but the thoughts. `count` of them were said in `content`: as an array, if it is `listed`.
 fn places_of(parts: &[Part], at: &At<'_>, listed: bool, count: usize) -> Vec<Place> {
     let content = at.field("content");
     let (mut said, mut calls) = (0, 0);
@@ -107,8 +122,6 @@ fn places_of(parts: &[Part], at: &At<'_>, listed: bool, count: usize) -> Vec<Pla
                 let held = (0..result.content.len()).map(|number| Place::new(&content.index(number), ""));
                 return Place::new(at, "").holding(held.collect());
             }
-            Part::Reasoning { signature: None, .. } => "reasoning_content",
-            Part::Reasoning { .. } | Part::RedactedReasoning { .. } => "reasoning_details",
             _ if said < count => {
                 said += 1;
                 let inner = match part {
@@ -255,6 +268,8 @@ fn tool_calls(fields: &mut Fields<'_, '_>, parts: &mut Vec<Part>, legacy: &mut L
 fn tool_call(raw: &RawValue, at: &At<'_>) -> Result<ToolCall, Fault> {
     let mut fields = Fields::of(raw, at)?;
     let id = fields.need_text("id")?;
+    // Who puts a streamed answer together sends its numbers back.
+    fields.take("index");
     // Some clients leave the type out; only functions existed when they were written.
     let kind = fields.text("type")?.unwrap_or_else(|| "function".into());
     let inner = at.field(&kind);

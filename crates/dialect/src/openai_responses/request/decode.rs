@@ -4,12 +4,12 @@ use steelyard_core::ApiError;
 
 use crate::chat::{ChatRequest, Extra, Json, ResponseFormat};
 use crate::dialect::Dialect;
-use crate::json::{At, Fault, Fields, elements, string, utf8};
+use crate::json::{Fault, Fields, elements, string, utf8};
 use crate::openai_responses::request::{items, tools};
 use crate::places::{Places, Word};
 
 pub(crate) fn decode(body: &[u8]) -> Result<ChatRequest, ApiError> {
-    Ok(read(utf8(body)?)?)
+    Ok(ChatRequest::read(utf8(body)?, read)?)
 }
 
 /// What the wire calls otherwise than the canonical model.
@@ -20,11 +20,11 @@ const WORDS: &[Word] = &[
     ("verbosity", "text.verbosity"),
 ];
 
-fn read(text: &str) -> Result<ChatRequest, Fault> {
-    let mut fields = Fields::of_text(text, &At::Root)?;
+fn read(mut fields: Fields<'_, '_>) -> Result<ChatRequest, Fault> {
     let model = fields.need_text("model")?;
     if model.is_empty() {
-        return Err(Fault::invalid(&At::Root.field("model"), "`model` is empty: name a route or a model"));
+        let at = fields.at.field("model");
+        return Err(Fault::invalid(&at, "`model` is empty: name a route or a model"));
     }
     let mut places = Places::new(WORDS);
     let messages = items::decode(&mut fields, &mut places)?;
@@ -79,7 +79,7 @@ fn defaults(fields: &mut Fields<'_, '_>) -> Result<(), Fault> {
     fields.take("previous_response_id");
     fields.take("conversation");
     if fields.has("store") {
-        let at = At::Root.field("store");
+        let at = fields.at.field("store");
         let raw = fields.take_if("store", |raw| (!matches!(raw.get(), "true" | "null")).then_some(raw));
         raw.map_or(Ok(()), |raw| Err(Fault::mistyped(&at, "a boolean", raw)))?;
     }
@@ -105,7 +105,7 @@ fn carry(extra: &mut Extra, name: &str, rest: &Extra) {
 /// The efforts, and the rest. A summary `auto` leaves it to the vendor whether its thoughts are shown, as everybody does.
 fn reasoning(fields: &mut Fields<'_, '_>, extra: &mut Extra) -> Result<Option<String>, Fault> {
     let Some(raw) = fields.take("reasoning") else { return Ok(None) };
-    let at = At::Root.field("reasoning");
+    let at = fields.at.field("reasoning");
     let mut reasoning = Fields::of(raw, &at)?;
     let effort = reasoning.text("effort")?;
     for name in ["summary", "generate_summary"] {
@@ -117,7 +117,7 @@ fn reasoning(fields: &mut Fields<'_, '_>, extra: &mut Extra) -> Result<Option<St
 
 fn stream_options(fields: &mut Fields<'_, '_>) -> Result<Extra, Fault> {
     let Some(raw) = fields.take("stream_options") else { return Ok(Extra::new()) };
-    Ok(Fields::of(raw, &At::Root.field("stream_options"))?.rest())
+    Ok(Fields::of(raw, &fields.at.field("stream_options"))?.rest())
 }
 
 /// Probabilities are asked for among what is to be included, or by a number of alternatives. Encrypted reasoning always is.
@@ -126,7 +126,7 @@ fn logprobs(fields: &mut Fields<'_, '_>, extra: &mut Extra) -> Result<(Option<bo
     let mut asked = false;
     let mut more = Vec::new();
     if let Some(raw) = fields.take("include") {
-        let at = At::Root.field("include");
+        let at = fields.at.field("include");
         for (index, raw) in elements(raw, &at)?.into_iter().enumerate() {
             let word = string(raw).ok_or_else(|| Fault::mistyped(&at.index(index), "a string", raw))?;
             match &*word {
@@ -145,7 +145,7 @@ fn logprobs(fields: &mut Fields<'_, '_>, extra: &mut Extra) -> Result<(Option<bo
 
 fn text_options(fields: &mut Fields<'_, '_>) -> Result<(Option<ResponseFormat>, Option<String>), Fault> {
     let Some(raw) = fields.take("text") else { return Ok((None, None)) };
-    let at = At::Root.field("text");
+    let at = fields.at.field("text");
     let mut text = Fields::of(raw, &at)?;
     let verbosity = text.text("verbosity")?.filter(|word| word != "medium");
     let Some(raw) = text.take("format") else { return Ok((None, verbosity)) };

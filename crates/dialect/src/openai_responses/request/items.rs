@@ -15,14 +15,14 @@ use crate::places::Places;
 pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Message>, Fault> {
     let mut turns = Turns::default();
     if let Some(raw) = fields.take("instructions") {
-        let at = At::Root.field("instructions");
+        let at = fields.at.field("instructions");
         match string(raw) {
             Some(text) if text.is_empty() => {}
             Some(text) => turns.say(Role::System, vec![(Part::text(text), at.to_string())], &at),
             None => return Err(Fault::mistyped(&at, "a string", raw)),
         }
     }
-    let at = At::Root.field("input");
+    let at = fields.at.field("input");
     let raw = match fields.take("input") {
         Some(raw) => raw,
         // The template that OpenAI keeps has it.
@@ -55,6 +55,9 @@ fn item(raw: &RawValue, at: &At<'_>, turns: &mut Turns) -> Result<(), Fault> {
         None if fields.has("id") => "item_reference".to_owned(),
         None => return Err(Fault::missing(&at.field("type"))),
     };
+    // Those of an answer that is sent back mean nothing here.
+    fields.take("id");
+    fields.take("status");
     match kind.as_str() {
         "message" => message(fields, turns),
         "function_call" => {
@@ -71,8 +74,8 @@ fn item(raw: &RawValue, at: &At<'_>, turns: &mut Turns) -> Result<(), Fault> {
             turns.result(ToolResult { call_id, content, is_error: false }, at)
         }
         "reasoning" => {
-            let mut said = texts(fields.take("summary"));
-            said.extend(texts(fields.take("content")));
+            let mut said = texts(&mut fields, "summary");
+            said.extend(texts(&mut fields, "content"));
             let encrypted = fields.text("encrypted_content")?;
             for part in opaque::parts(said, encrypted.as_deref()) {
                 turns.answer(part, &at.to_string(), at);
@@ -81,6 +84,7 @@ fn item(raw: &RawValue, at: &At<'_>, turns: &mut Turns) -> Result<(), Fault> {
         }
         // What OpenAI's own tools did, and items that it keeps.
         other => {
+            fields.whole();
             let block = Json::from(raw);
             let part = Part::Foreign { dialect: Dialect::OpenAiResponses, kind: other.to_owned(), block };
             turns.answer(part, &at.to_string(), at);
@@ -148,7 +152,9 @@ fn part(raw: &RawValue, at: &At<'_>, models: bool) -> Result<Part, Fault> {
         "input_text" | "output_text" | "text" => {
             let text = fields.need_text("text")?;
             fields.take("logprobs");
-            let citations: Vec<Citation> = fields.take("annotations").map(annotations).unwrap_or_default();
+            let place = at.field("annotations");
+            let cited = fields.take("annotations").map(|raw| annotations(raw, &place));
+            let citations: Vec<Citation> = cited.unwrap_or_default();
             Ok(Part::Text { text, citations, extra: fields.rest() })
         }
         "refusal" if models => Ok(Part::Refusal { text: fields.need_text("refusal")? }),

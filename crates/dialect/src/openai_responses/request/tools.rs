@@ -11,7 +11,7 @@ use crate::places::{Place, Places};
 pub(super) fn decode(fields: &mut Fields<'_, '_>, places: &mut Places) -> Result<Vec<Tool>, Fault> {
     let mut tools = Vec::new();
     let Some(raw) = fields.take("tools") else { return Ok(tools) };
-    let at = At::Root.field("tools");
+    let at = fields.at.field("tools");
     for (index, raw) in elements(raw, &at)?.into_iter().enumerate() {
         tool(raw, &at.index(index), &mut tools, places)?;
     }
@@ -39,13 +39,19 @@ fn tool(raw: &RawValue, at: &At<'_>, tools: &mut Vec<Tool>, places: &mut Places)
                 // What else there may be in a namespace runs at the vendor.
                 match inner.need_text("type")?.as_str() {
                     "function" => tools.push(function(inner, Some(&namespace))?),
-                    other => tools.push(hosted(other, raw)),
+                    other => {
+                        tools.push(hosted(other, raw));
+                        inner.whole();
+                    }
                 }
                 places.tool(Place::new(&at, ""));
             }
             return Ok(());
         }
-        hosted_kind => hosted(hosted_kind, raw),
+        hosted_kind => {
+            fields.whole();
+            hosted(hosted_kind, raw)
+        }
     };
     places.tool(Place::new(at, ""));
     tools.push(tool);
@@ -123,7 +129,7 @@ pub(super) fn own_format(format: &Json) -> Json {
 
 pub(super) fn choice(fields: &mut Fields<'_, '_>, tools: &[Tool]) -> Result<Option<ToolChoice>, Fault> {
     let Some(raw) = fields.take("tool_choice") else { return Ok(None) };
-    let at = At::Root.field("tool_choice");
+    let at = fields.at.field("tool_choice");
     if let Some(word) = string(raw) {
         return match &*word {
             "none" => Ok(Some(ToolChoice::None)),

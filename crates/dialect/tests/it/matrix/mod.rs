@@ -16,6 +16,7 @@ mod requests;
 mod rows;
 mod said;
 mod streams;
+mod unknown;
 
 use steelyard_dialect::Dialect;
 use steelyard_dialect::Target;

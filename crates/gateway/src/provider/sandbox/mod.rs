@@ -41,7 +41,10 @@ pub(crate) enum Answer {
 pub(crate) fn answer(plan: &Plan) -> Result<(Answer, Vec<Loss>), ApiError> {
     match plan.endpoint {
         Endpoint::Embeddings => embed::answer(&plan.body).map(|answer| (answer, Vec::new())),
-        Endpoint::CountTokens => count_tokens_here(plan).map(|answer| (answer, Vec::new())),
+        Endpoint::CountTokens => {
+            let request = plan.decode()?;
+            Ok((estimate(&request), losses(&request)))
+        }
         Endpoint::Chat => {
             let dialect = plan.dialect;
             let request = plan.decode()?;
@@ -60,10 +63,9 @@ pub(crate) fn answer(plan: &Plan) -> Result<(Answer, Vec<Loss>), ApiError> {
 }
 
 /// The count of a request's tokens by the stand-in's own rule: nothing is used for it.
-pub(crate) fn count_tokens_here(plan: &Plan) -> Result<Answer, ApiError> {
-    let request = plan.decode()?;
-    let body = anthropic::count_tokens::reply(reply::prompt_tokens(&request));
-    Ok(Answer::Whole { body, passed: Passed { usage: Some(Usage::ZERO), ..Passed::default() } })
+pub(crate) fn estimate(request: &ChatRequest) -> Answer {
+    let body = anthropic::count_tokens::reply(reply::prompt_tokens(request));
+    Answer::Whole { body, passed: Passed { usage: Some(Usage::ZERO), ..Passed::default() } }
 }
 
 /// What the stand-in cannot do, by field. What only tunes a model's words has no meaning for it and is no loss.
@@ -82,7 +84,8 @@ fn losses(request: &ChatRequest) -> Vec<Loss> {
         "guardrailConfig" => Loss::refused(field, "it has no guardrails"),
         field => Loss::dropped(field, "it does not know the field"),
     });
-    named.map(|(field, _, why)| Loss::dropped(field, why)).chain(unknown).collect()
+    let named = named.map(|(field, _, why)| Loss::dropped(field, why));
+    named.chain(unknown).chain(request.unread()).collect()
 }
 
 /// Tokens of a text, by the rule for counting.

@@ -226,6 +226,36 @@ async fn tokens_are_counted_by_the_vendor_that_can_and_estimated_for_others() {
     assert!(entries.iter().all(|entry| entry.pico().is_none_or(|pico| pico == 0)), "{entries:#?}");
 }
 
+/// What the model could not be told of is not counted as if it could: neither by an estimate, nor by the stand-in.
+#[tokio::test]
+async fn a_strict_count_is_refused_for_what_the_call_would_lose() {
+    let world = world().await;
+    let client = world.server.admin();
+    let strict = |body: &Value, strict: &'static str| {
+        let request = client.request(Method::POST, "/v1/messages/count_tokens").body(body.to_string());
+        client.send(request.header("content-type", "application/json").header("x-steelyard-strict", strict))
+    };
+    let mut body = hi(Wire::Anthropic);
+    body.as_object_mut().unwrap().remove("max_tokens");
+    let mut lossy = body.clone();
+    lossy["messages"][0]["content"] = json!([{ "type": "text", "text": "hi", "new": { "text": "more" } }]);
+    for vendor in Wire::ALL {
+        for body in [&mut body, &mut lossy] {
+            body["model"] = json!(super::route(vendor));
+        }
+        let answer = strict(&body, "true").await;
+        assert_eq!(answer.status, 200, "{vendor:?}: {}", answer.text());
+        assert_eq!(strict(&lossy, "false").await.status, 200, "{vendor:?}");
+        let answer = strict(&lossy, "true").await;
+        if vendor == Wire::Anthropic {
+            assert_eq!(answer.status, 200, "it is relayed: {}", answer.text());
+        } else {
+            assert!(carries(&answer, "SY0203"), "{vendor:?}: {}", answer.text());
+            assert!(answer.text().contains("`messages[0].content[0].new`"), "{vendor:?}: {}", answer.text());
+        }
+    }
+}
+
 #[tokio::test]
 async fn clients_of_anthropics_own_are_relayed_with_their_version_and_betas() {
     let world = world().await;
