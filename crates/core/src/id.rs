@@ -102,6 +102,16 @@ id!(
     /// One project.
     ProjectId, "prj"
 );
+id!(
+    /// One answer of the Responses API, in that API's own form. It is the id of the request that it answers.
+    ResponseId, "resp"
+);
+
+impl From<RequestId> for ResponseId {
+    fn from(id: RequestId) -> Self {
+        Self(id.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

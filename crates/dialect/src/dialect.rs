@@ -13,6 +13,7 @@ use crate::facts::{ReplyFacts, generated_bytes};
 use crate::gemini::Framing;
 use crate::loss::Loss;
 use crate::openai_responses::Echo;
+use crate::openai_responses::state::Kept;
 use crate::peek::{Outside, Peek};
 use crate::tap::StreamTap;
 use crate::{anthropic, bedrock, bedrock_invoke, gemini, openai_chat, openai_responses};
@@ -22,7 +23,7 @@ use crate::{anthropic, bedrock, bedrock_invoke, gemini, openai_chat, openai_resp
 pub enum Dialect {
     /// OpenAI Chat Completions.
     OpenAiChat,
-    /// OpenAI Responses, without its state.
+    /// OpenAI Responses.
     OpenAiResponses,
     /// Anthropic Messages.
     AnthropicMessages,
@@ -226,10 +227,12 @@ impl Dialect {
         }
     }
 
-    /// A request that is relayed, without what its vendor would refuse because another vendor made it, and what that is.
-    pub fn relayable(self, body: Bytes) -> (Bytes, Vec<Loss>) {
+    /// A request that is relayed, without what its vendor would refuse because another vendor made it, and what that is. `kept`:
+    /// what was put into a request whose state is kept here; `model`: the one that is called, by its name or its id in the
+    /// catalog.
+    pub fn relayable(self, body: Bytes, kept: Option<&Kept>, model: &str) -> (Bytes, Vec<Loss>) {
         match self {
-            Self::OpenAiResponses => openai_responses::without_others(body),
+            Self::OpenAiResponses => openai_responses::relayable(body, kept, model),
             Self::OpenAiChat
             | Self::AnthropicMessages
             | Self::BedrockConverse

@@ -101,7 +101,8 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         return answer_here(plan, offer).map(|answer| Ready::Answered(Box::new(answer)));
     };
     if plan.endpoint != Endpoint::Chat || plan.dialect.is_relayed_over(wire) {
-        let (body, losses) = plan.dialect.relayable(plan.relay_body(&offer.upstream_model));
+        let body = plan.relay_body(&offer.upstream_model);
+        let (body, losses) = plan.dialect.relayable(body, plan.kept.as_ref(), &offer.model_name);
         let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
         let headers = plan.address.headers.clone();
         let translated = None;
@@ -118,7 +119,7 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         compatible: provider.is_compatible(),
     };
     let (body, losses) = wire.encode_request(request, &target);
-    let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
+    let losses = accept(&plan.named(losses), plan.strict).map_err(Unfit::Target)?;
     let translated = Some(plan.reply_context(request.include_usage));
     let headers = wire.request_headers(request);
     Ok(Ready::ToSend(Box::new(Sending { wire, body, losses, headers, translated, secrets: Mask::default() })))
@@ -342,7 +343,7 @@ pub(crate) fn made_out(wire: Dialect, body: &Bytes) -> Passed {
 /// The stand-in model answers in this process.
 fn answer_here(plan: &Plan, offer: &Offer) -> Result<Answer, Unfit> {
     let (answer, losses) = sandbox::answer(plan).map_err(Unfit::Call)?;
-    let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
+    let losses = accept(&plan.named(losses), plan.strict).map_err(Unfit::Target)?;
     Ok(here(answer, losses, offer))
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use steelyard_core::port::Ledger;
 use steelyard_core::{ApiError, Clock, ErrorCode, Money, Principal, RequestId, Timestamp};
-use steelyard_dialect::{Dialect, Outside};
+use steelyard_dialect::{Dialect, Kept, Outside};
 
 use crate::dispatch::Dispatch;
 use crate::plan::Plan;
@@ -61,6 +61,8 @@ pub struct Inbound {
     pub body: Bytes,
     /// What stood outside of it.
     pub address: Address,
+    /// What was put into the body of a call whose state is kept here.
+    pub kept: Option<Kept>,
     /// Whether the caller wants a refusal rather than a loss.
     pub strict: bool,
     /// The trace it belongs to.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use steelyard_billing::Catalog;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::serve::ServeArgs;
-use crate::config::{Config, Durability, Loaded, Severity, Sources, TlsConfig, Watch};
+use crate::config::{Config, Durability, Loaded, ResponsesConfig, Severity, Sources, TlsConfig, Watch};
 use crate::telemetry::otlp::Exporting;
 
 /// What a server is started from.
@@ -135,6 +135,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
             max_body: usize::try_from(server.max_body.0).unwrap_or(usize::MAX),
             body_wait: server.body_timeout.0,
         },
+        retention: retention(&loaded.config.responses),
         drain: Drain::default(),
         signing_keys: SigningKeys::default(),
         recorder,
@@ -298,6 +299,11 @@ fn admin_key(dir: &DataDir) -> anyhow::Result<(Secret, AdminKeyFrom)> {
     Ok((key.secret, if key.created { AdminKeyFrom::Made } else { AdminKeyFrom::File }))
 }
 
+/// How long answers are kept; zero: they are not.
+fn retention(config: &ResponsesConfig) -> Duration {
+    if config.store { config.retention.0 } else { Duration::ZERO }
+}
+
 fn declared(config: &Config) -> Declared {
     Declared {
         channels: config.channels.clone(),
@@ -322,9 +328,16 @@ fn log_warnings(loaded: &Loaded) {
 /// Repeats what a failing database left undone.
 async fn reconcile(app: Arc<App>) {
     let mut turn = tokio::time::interval(Duration::from_secs(1));
+    // Often enough that nothing is kept for much longer than it is said to be.
+    let pause = (app.retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(1));
+    let mut swept = None::<Instant>;
     loop {
         turn.tick().await;
         app.control.reconcile().await;
+        if swept.is_none_or(|swept| swept.elapsed() >= pause) {
+            app.control.sweep().await;
+            swept = Some(Instant::now());
+        }
         app.recorder.run_upkeep();
     }
 }

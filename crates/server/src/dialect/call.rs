@@ -13,6 +13,7 @@ use std::sync::Arc;
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, Principal, RequestId, Timestamp};
 use steelyard_dialect::Dialect;
 use steelyard_dialect::sigv4::SignedRequest;
+use steelyard_gateway::ReplyBody;
 use steelyard_gateway::call::{Facts, shutting_down};
 use steelyard_gateway::{Address, Endpoint, Inbound, Refusal, Reply, TraceContext};
 
@@ -46,14 +47,15 @@ pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Re
     let dialect = entrance.dialect;
     match admit(app, entrance, id, started, request).await {
         Ok(inbound) => match app.gateway.call(inbound).await {
-            Ok(reply) => render(dialect, id, reply),
+            Ok(reply) => render(dialect, id, reply, Body::new),
             Err(refusal) => refuse(dialect, id, refusal),
         },
         Err(error) => refuse(dialect, id, error.into()),
     }
 }
 
-async fn admit(
+/// An authenticated call, its body whole.
+pub(crate) async fn admit(
     app: &App,
     entrance: Entrance,
     id: RequestId,
@@ -77,7 +79,20 @@ async fn admit(
         }
     }
     let address = Address { model, stream, headers };
-    Ok(Inbound { request_id: id, time, started, principal, dialect, endpoint, body, address, strict, trace })
+    let kept = None;
+    Ok(Inbound {
+        request_id: id,
+        time,
+        started,
+        principal,
+        dialect,
+        endpoint,
+        body,
+        address,
+        kept,
+        strict,
+        trace,
+    })
 }
 
 /// The header by which a call would rather be refused than lose anything.
@@ -122,10 +137,16 @@ pub(crate) async fn authenticate(
     Ok((principal, body::decoded(&head.headers, raw, limit)?))
 }
 
-fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {
+/// An answer, whose body `carry` hands on.
+pub(crate) fn render(
+    dialect: Dialect,
+    id: RequestId,
+    reply: Reply,
+    carry: impl FnOnce(ReplyBody) -> Body,
+) -> Response {
     let Reply { facts, headers, body } = reply;
     let stream = body.is_stream();
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(carry(body));
     *response.headers_mut() = headers;
     let out = response.headers_mut();
     if stream {

@@ -4,6 +4,7 @@ mod aws;
 mod keys;
 mod ledger;
 mod projects;
+mod responses;
 mod secrets;
 mod usage;
 pub(crate) mod vault_keys;
@@ -13,6 +14,7 @@ pub use keys::{Active, ActiveSecret, Key, KeyChange, Keys, NewKey, NewSecrets};
 pub use ledger::Ledger;
 pub(crate) use ledger::{Row, insert};
 pub use projects::{Project, Projects};
+pub use responses::{Chain, NewResponse, Responses, StoredResponse};
 pub use secrets::{Secrets, StoredSecret};
 pub use usage::{Dimension, UnknownDimension, UsageFilter, UsageRow};
 
