@@ -111,6 +111,32 @@ impl Dialect {
         }
     }
 
+    /// The same of a request whose tokens are to be counted: it may lack what only an answer needs.
+    pub fn decode_request_to_count(self, body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
+        match self {
+            Self::AnthropicMessages => anthropic::count_tokens::decode_request(body, outside),
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => self.decode_request(body, outside),
+        }
+    }
+
+    /// The answer to a client that asked how many tokens its request would have.
+    pub fn tokens_reply(self, input_tokens: u64) -> Bytes {
+        match self {
+            Self::OpenAiResponses => openai_responses::reply::tokens(input_tokens),
+            Self::OpenAiChat
+            | Self::AnthropicMessages
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => anthropic::count_tokens::reply(input_tokens),
+        }
+    }
+
     /// A request for a vendor that speaks this dialect, and what could not be expressed in it, in the words of the client
     /// that sent it.
     pub fn encode_request(self, request: &ChatRequest, target: &Target<'_>) -> (Bytes, Vec<Loss>) {

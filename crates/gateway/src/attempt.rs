@@ -84,8 +84,9 @@ pub(crate) enum Unfit {
 /// `decoded` is the request in the canonical model, once a target needed it.
 pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Offer) -> Result<Ready, Unfit> {
     let provider = &offer.channel.provider;
-    if !provider.serves(plan.endpoint) && plan.endpoint == Endpoint::CountTokens {
-        // The vendor has no such question, so the answer is an estimate; that it is one is said as a loss.
+    let own = provider.wire(plan.dialect).is_none_or(|wire| plan.dialect.is_relayed_over(wire));
+    if plan.endpoint == Endpoint::CountTokens && !(own && provider.serves(plan.endpoint)) {
+        // The vendor has no such question, or it is asked in another wire, so the answer is an estimate; that it is one is said as a loss.
         let answer = sandbox::count_tokens_here(plan).map_err(Unfit::Call)?;
         return Ok(Ready::Answered(Box::new(here(answer, vec!["input_tokens".to_owned()], offer))));
     }

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use steelyard_billing::CallBound;
 use steelyard_core::record::{Attempt, AttemptStatus, CallFacts};
 use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
-use steelyard_dialect::anthropic::count_tokens;
 use steelyard_dialect::{
     ChatRequest, Dialect, InjectUsage, Inline, InputBound, Kept, Loss, ModelAt, Peek, ReplyContext,
     count_tokens, peek_embeddings, relay_body,
@@ -142,7 +141,7 @@ impl Plan {
     pub(crate) fn decode(&self) -> Result<ChatRequest, ApiError> {
         let outside = self.address.outside();
         let decoded = match self.endpoint {
-            Endpoint::CountTokens => count_tokens::decode_request(&self.body, &outside),
+            Endpoint::CountTokens => self.dialect.decode_request_to_count(&self.body, &outside),
             Endpoint::Chat | Endpoint::Embeddings => self.dialect.decode_request(&self.body, &outside),
         };
         decoded.map_err(|error| match &self.kept {

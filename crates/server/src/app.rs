@@ -60,6 +60,7 @@ impl App {
         for prefix in ["/v1", "/openai/v1"] {
             router = router
                 .route(&format!("{prefix}/responses"), post(openai_responses::create))
+                .route(&format!("{prefix}/responses/input_tokens"), post(openai_responses::input_tokens))
                 .route(
                     &format!("{prefix}/responses/{{id}}"),
                     get(openai_responses::stored::get).delete(openai_responses::stored::delete),

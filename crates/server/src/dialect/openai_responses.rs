@@ -31,6 +31,24 @@ pub(crate) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
     answer(&app, id, started, request).await.unwrap_or_else(|refusal| refuse(DIALECT, id, refusal))
 }
 
+/// How many tokens a call would have, with all that it goes on from.
+pub(crate) async fn input_tokens(State(app): State<Arc<App>>, request: Request) -> Response {
+    let started = Instant::now();
+    let id = request_id(&request);
+    let counted = async {
+        let entrance = Entrance::plain(DIALECT, Endpoint::CountTokens);
+        let mut inbound = admit(&app, entrance, id, started, request).await?;
+        let turn = Turn::read(&inbound.body)?;
+        let memory = Memory::recall(&app, &inbound.principal, &turn, &inbound.body).await?;
+        let (body, kept) = memory.put_into(&app, &turn, &inbound.body)?;
+        inbound.body = body;
+        inbound.kept = Some(kept);
+        let reply = app.gateway.call(inbound).await?;
+        Ok(render(DIALECT, id, reply, Body::new))
+    };
+    counted.await.unwrap_or_else(|refusal| refuse(DIALECT, id, refusal))
+}
+
 async fn answer(
     app: &Arc<App>,
     id: RequestId,

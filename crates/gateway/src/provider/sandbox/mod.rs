@@ -16,7 +16,7 @@ mod stream;
 use bytes::Bytes;
 use steelyard_core::{ApiError, Usage};
 use steelyard_dialect::chat::ChatRequest;
-use steelyard_dialect::{Loss, anthropic, count_tokens};
+use steelyard_dialect::{Loss, count_tokens};
 
 use crate::account::Passed;
 use crate::call::Endpoint;
@@ -62,7 +62,7 @@ pub(crate) fn answer(plan: &Plan) -> Result<(Answer, Vec<Loss>), ApiError> {
 /// The count of a request's tokens by the stand-in's own rule: nothing is used for it.
 pub(crate) fn count_tokens_here(plan: &Plan) -> Result<Answer, ApiError> {
     let request = plan.decode()?;
-    let body = anthropic::count_tokens::reply(reply::prompt_tokens(&request));
+    let body = plan.dialect.tokens_reply(reply::prompt_tokens(&request));
     Ok(Answer::Whole { body, passed: Passed { usage: Some(Usage::ZERO), ..Passed::default() } })
 }
 

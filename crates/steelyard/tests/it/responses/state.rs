@@ -350,6 +350,45 @@ async fn an_item_that_is_only_named_is_found() {
     }
 }
 
+/// No vendor is asked: the answer is an estimate, and says so, before all but the sandbox, whose own rule it is.
+#[tokio::test]
+async fn tokens_are_counted_with_all_that_a_call_goes_on_from() {
+    let (config, vendors) = declared().await;
+    let world = World { server: serve(&config.sandbox()).await, vendors };
+    let admin = world.server.admin();
+    let count = async |model: &str, more: Value| {
+        let mut body = json!({"model": model, "input": "How many are we?"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let answer = admin.post("/v1/responses/input_tokens", &body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["object"]),
+            (200, &json!("response.input_tokens")),
+            "{model}"
+        );
+        let loss = answer.header("x-steelyard-loss").map(str::to_owned);
+        assert_eq!(loss.as_deref(), (model != "sandbox").then_some("input_tokens"), "{model}");
+        let entry = world.server.entry(answer.request_id()).await;
+        assert_eq!((entry.outcome.as_str(), entry.pico()), ("ok", Some(0)), "{model}");
+        answer.json()["input_tokens"].as_u64().unwrap()
+    };
+    for (name, _) in NAMES {
+        let model = format!("to-{name}");
+        let alone = count(&model, json!({})).await;
+        assert!(alone > 0 && alone < 50, "{name}: {alone}");
+        world.vendor(name).next(chat().text(&"word ".repeat(100)));
+        let kept = world.ask(name, false, &json!({})).await.json();
+        let asked = world.vendor(name).requests().len();
+        let with = count(&model, json!({"previous_response_id": kept["id"]})).await;
+        assert!(with > alone + 50, "{name}: {with}");
+        assert!(count(&model, json!({"instructions": "word ".repeat(100)})).await > alone + 50, "{name}");
+        assert_eq!(world.vendor(name).requests().len(), asked, "{name}");
+    }
+    assert!(count("sandbox", json!({})).await > 0);
+    let unknown = json!({"model": "to-own", "input": "hi", "previous_response_id": "resp_1"});
+    let answer = admin.post("/v1/responses/input_tokens", &unknown).await;
+    refused(&answer, 400, "previous_response_not_found", Some("previous_response_id"));
+}
+
 async fn another_project_sees_nothing_of_it(store: Store) {
     let Some(world) = world_on(store).await else { return };
     world.server.admin().post("/api/v1/projects", &json!({"name": "other"})).await;
