@@ -156,6 +156,8 @@ codes! {
 
     /// The answer that a call goes on from is not stored, or no longer.
     PreviousResponse = "SY0504" InvalidRequest "previous_response_not_found",
+    /// Another call of the conversation is under way.
+    ConversationBusy = "SY0505" InvalidRequest "conversation_locked",
 
     /// A defect of Steelyard.
     Internal = "SY0900" Internal "internal_error",

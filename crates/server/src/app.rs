@@ -15,6 +15,7 @@ use steelyard_gateway::Gateway;
 use crate::auth::SigningKeys;
 use crate::control::Control;
 use crate::dialect::openai_responses;
+pub use crate::dialect::openai_responses::busy::Busy;
 use crate::drain::Drain;
 use crate::{api, dialect, head, health, scrape};
 
@@ -37,6 +38,8 @@ pub struct App {
     pub limits: Limits,
     /// How long answers of the Responses API are kept; not at all if it is zero.
     pub retention: Duration,
+    /// Conversations in which a call is under way.
+    pub busy: Busy,
     /// Whether the server is shutting down.
     pub drain: Drain,
     /// Keys derived from the secrets of AWS-style key pairs.
@@ -70,6 +73,23 @@ impl App {
                     get(openai_responses::stored::input_items),
                 )
                 .route(&format!("{prefix}/responses/{{id}}/cancel"), post(openai_responses::stored::cancel));
+        }
+        for prefix in ["/v1", "/openai/v1"] {
+            use crate::dialect::openai_conversations as conversations;
+            router = router
+                .route(&format!("{prefix}/conversations"), post(conversations::create))
+                .route(
+                    &format!("{prefix}/conversations/{{id}}"),
+                    get(conversations::get).post(conversations::update).delete(conversations::delete),
+                )
+                .route(
+                    &format!("{prefix}/conversations/{{id}}/items"),
+                    get(conversations::items).post(conversations::add),
+                )
+                .route(
+                    &format!("{prefix}/conversations/{{id}}/items/{{item}}"),
+                    get(conversations::item).delete(conversations::delete_item),
+                );
         }
         for prefix in ["/v1", "/anthropic/v1"] {
             router = router

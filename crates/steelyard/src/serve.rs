@@ -14,7 +14,7 @@ use steelyard_gateway::{Gateway, Tasks, Tracing, install_tls_provider};
 use steelyard_server::control::{Books, Control, Declared};
 use steelyard_server::listen::{self, ConnectionLimits, Transport};
 use steelyard_server::tls::{self, Certificates, SelfSigned};
-use steelyard_server::{App, Drain, Limits, SigningKeys, install_recorder};
+use steelyard_server::{App, Busy, Drain, Limits, SigningKeys, install_recorder};
 use steelyard_store::{DataDir, Db, Secret, Settler, Spool, SpoolOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
@@ -136,6 +136,7 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
             body_wait: server.body_timeout.0,
         },
         retention: retention(&loaded.config.responses),
+        busy: Busy::default(),
         drain: Drain::default(),
         signing_keys: SigningKeys::default(),
         recorder,

@@ -218,6 +218,38 @@ def test_thoughts_are_kept_for_whom_they_came_from(client, model):
     assert "c2lnbmVk" in json.dumps(vendor.last()["body"])
 
 
+def test_a_conversation(client, channel):
+    user = {"type": "message", "role": "user", "content": "zero"}
+    conversation = client.conversations.create(items=[user], metadata={"topic": "Hansa"})
+    assert (conversation.object, conversation.metadata) == ("conversation", {"topic": "Hansa"})
+    for text in ("one", "two"):
+        answer = client.responses.create(model=f"{channel}/any", input=text, conversation=conversation.id)
+        assert (answer.output_text, answer.conversation.id) == (f"You said: {text}", conversation.id)
+    with client.responses.stream(model=f"{channel}/any", input="three", conversation=conversation.id) as stream:
+        assert stream.until_done().get_final_response().output_text == "You said: three"
+    items = list(client.conversations.items.list(conversation.id, limit=3, order="asc"))
+    said = [item.content[0].text for item in items]
+    assert said == ["zero", "one", "You said: one", "two", "You said: two", "three", "You said: three"]
+    added = client.conversations.items.create(conversation.id, items=[user])
+    assert client.conversations.items.retrieve(added.data[0].id, conversation_id=conversation.id) == added.data[0]
+    left = client.conversations.items.delete(added.data[0].id, conversation_id=conversation.id)
+    assert left == client.conversations.retrieve(conversation.id)
+    assert client.conversations.update(conversation.id, metadata={"a": "b"}).metadata == {"a": "b"}
+    assert client.conversations.delete(conversation.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(conversation.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model=f"{channel}/any", input="hi", conversation=conversation.id)
+
+
+def test_tokens_are_counted(client, channel):
+    alone = client.responses.input_tokens.count(model=f"{channel}/any", input="one two three")
+    assert (alone.object, alone.input_tokens > 0) == ("response.input_tokens", True)
+    answer = client.responses.create(model=f"{channel}/any", input="one two three")
+    more = client.responses.input_tokens.count(model=f"{channel}/any", input="x", previous_response_id=answer.id)
+    assert more.input_tokens > alone.input_tokens
+
+
 def test_what_is_not_to_be_stored_is_not(client, channel):
     answer = client.responses.create(model=f"{channel}/any", input="hi", store=False)
     with pytest.raises(openai.NotFoundError):

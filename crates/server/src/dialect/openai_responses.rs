@@ -3,6 +3,7 @@
 //! A call with state is put together here before it is planned, and its answer is kept here after it was settled: what lies
 //! between knows nothing of it. One that says `"store": false` and goes on from nothing takes no part in this.
 
+pub(crate) mod busy;
 mod keep;
 mod recall;
 pub(crate) mod stored;
@@ -68,6 +69,6 @@ async fn answer(
     inbound.body = body;
     inbound.kept = Some(kept);
     let reply = app.gateway.call(inbound).await?;
-    let (reply, keeper) = keeper.whole(reply).await;
+    let (reply, keeper) = keeper.whole(reply).await?;
     Ok(render(DIALECT, id, reply, |body| keeper.stream(body)))
 }

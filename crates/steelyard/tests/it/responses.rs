@@ -1,6 +1,7 @@
 //! OpenAI's Responses through the real binary: its clients before vendors of every wire, whole and streamed, with the bill;
-//! relayed where the vendor speaks it. What is kept between calls: [`state`].
+//! relayed where the vendor speaks it. What is kept between calls: [`state`], [`conversations`].
 
+mod conversations;
 mod state;
 
 use reqwest::Method;

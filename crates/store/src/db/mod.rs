@@ -17,7 +17,7 @@ use steelyard_core::{Clock, ProjectId, Timestamp};
 pub(crate) use session::Session;
 pub(crate) use statement::{Row, Statement, Transaction, Value, sql, without_nul};
 
-use crate::repo::{Keys, Ledger, Projects, Responses, Secrets, vault_keys};
+use crate::repo::{Conversations, Keys, Ledger, Projects, Responses, Secrets, vault_keys};
 use crate::vault::MasterKey;
 use crate::{DataDir, StoreError};
 
@@ -172,6 +172,11 @@ impl Db {
     /// The secrets in the vault.
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets::new(self)
+    }
+
+    /// The conversations that are kept for callers.
+    pub fn conversations(&self) -> Conversations<'_> {
+        Conversations::new(self)
     }
 
     /// The answers that are kept for callers.

@@ -1,6 +1,7 @@
 //! The resources, one file each: plain structs in, plain structs out, SQL inside.
 
 mod aws;
+mod conversations;
 mod keys;
 mod ledger;
 mod projects;
@@ -10,6 +11,7 @@ mod usage;
 pub(crate) mod vault_keys;
 
 pub use aws::ActivePair;
+pub use conversations::{Conversation, ConversationItem, ConversationItems, Conversations};
 pub use keys::{Active, ActiveSecret, Key, KeyChange, Keys, NewKey, NewSecrets};
 pub use ledger::Ledger;
 pub(crate) use ledger::{Row, insert};

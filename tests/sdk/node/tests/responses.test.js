@@ -98,3 +98,17 @@ for (const channel of CHANNELS) {
     assert.deepEqual([error.status, error.param, error.code], [400, "previous_response_id", "previous_response_not_found"]);
   });
 }
+
+for (const channel of CHANNELS) {
+  test(`a conversation: ${channel}`, async () => {
+    const { id } = await client.conversations.create({ items: [{ type: "message", role: "user", content: "zero" }] });
+    const answer = await client.responses.create({ model: `${channel}/any`, input: "one", conversation: id });
+    assert.deepEqual([answer.output_text, answer.conversation.id], ["You said: one", id]);
+    const said = [];
+    for await (const item of client.conversations.items.list(id, { limit: 2, order: "asc" })) said.push(item.content[0].text);
+    assert.deepEqual(said, ["zero", "one", "You said: one"]);
+    assert.equal((await client.conversations.update(id, { metadata: { a: "b" } })).metadata.a, "b");
+    assert.ok((await client.conversations.delete(id)).deleted);
+    assert.equal((await caught(client.conversations.retrieve(id))).status, 404);
+  });
+}

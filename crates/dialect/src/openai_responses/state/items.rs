@@ -82,6 +82,27 @@ pub(super) fn listed(raw: &RawValue, answer: &str, index: usize) -> Option<Json>
     Json::parse(String::from_utf8(out).ok()?).ok()
 }
 
+/// An item under another id.
+pub(super) fn renamed(item: &Json, id: &str) -> Option<Json> {
+    let mut out = Vec::with_capacity(item.get().len() + id.len());
+    Object::write(&mut out, |object| {
+        object.field("id", id);
+        let _ = members(item.get(), |key, value| {
+            if key != "id" {
+                object.field(&key, value);
+            }
+        });
+    });
+    Json::parse(String::from_utf8(out).ok()?).ok()
+}
+
+/// An id for an item that comes with a request or its answer, as the `index`th.
+pub(super) fn fresh_id(item: &Json, request: &str, index: usize) -> String {
+    let kind = kind_of(item.raw()).unwrap_or_default();
+    let request = request.split_once('_').map_or(request, |(_, id)| id);
+    format!("{}_{request}_c{index}", prefix(&kind))
+}
+
 /// What the ids of items of a kind begin with.
 fn prefix(kind: &str) -> &'static str {
     match kind {

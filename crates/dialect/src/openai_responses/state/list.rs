@@ -49,6 +49,33 @@ impl List {
         Ok(list)
     }
 
+    /// At most so many.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether the oldest comes first.
+    pub fn oldest_first(&self) -> bool {
+        self.oldest_first
+    }
+
+    /// The item behind which the page begins.
+    pub fn after(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// There is no item behind which the page could begin.
+    pub fn after_unknown(&self) -> ApiError {
+        let shown: String = self.after().unwrap_or_default().chars().take(80).collect();
+        let text = format!("`after` is `{shown}`, which is none of these items");
+        ApiError::new(ErrorCode::InvalidField, text).with_param("after")
+    }
+
+    /// A page as clients read it; `more`: there are others behind it.
+    pub fn written(page: &[Json], more: bool) -> Bytes {
+        written(&page.iter().collect::<Vec<_>>(), more)
+    }
+
     /// The page of `items`, which stand oldest first.
     ///
     /// # Errors
@@ -60,12 +87,7 @@ impl List {
             None => 0,
             Some(after) => {
                 let place = ordered.iter().position(|item| id_of(item).as_deref() == Some(after));
-                let shown: String = after.chars().take(80).collect();
-                let missing = || {
-                    let text = format!("`after` is `{shown}`, which is none of these items");
-                    ApiError::new(ErrorCode::InvalidField, text).with_param("after")
-                };
-                place.ok_or_else(missing)? + 1
+                place.ok_or_else(|| self.after_unknown())? + 1
             }
         };
         let to = ordered.len().min(from + self.limit);

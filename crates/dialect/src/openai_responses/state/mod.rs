@@ -11,13 +11,16 @@
 //! | `items` | items as they are listed, and as they go to a target again |
 //! | `told` | answers, whole and streamed, that tell of the state |
 //! | `list` | pages of items |
+//! | `conversation` | conversations, as clients begin and change them |
 
+mod conversation;
 mod items;
 mod kept;
 mod list;
 mod told;
 mod turn;
 
+pub use conversation::{Conversing, conversation, distinct};
 pub use items::{id_of, output};
 pub use kept::Kept;
 pub use list::List;

@@ -44,7 +44,7 @@ impl Told {
         let mut read = Ok(());
         Object::write(&mut out, |object| {
             let mut seen = [false; 4];
-            read = members(text, |key, value| match self.place(&key) {
+            read = members(text, |key, value| match place_of(&key) {
                 Some(place) => {
                     if !std::mem::replace(&mut seen[place], true) {
                         self.write(place, object);
@@ -57,10 +57,6 @@ impl Told {
             }
         });
         if read.is_ok() { Bytes::from(out) } else { Bytes::copy_from_slice(response) }
-    }
-
-    fn place(&self, member: &str) -> Option<usize> {
-        MEMBERS.iter().position(|known| *known == member)
     }
 
     fn write(&self, place: usize, object: &mut Object<'_>) {
@@ -142,6 +138,11 @@ impl Told {
         let ends = matches!(&*kind, "response.completed" | "response.incomplete");
         Some((Bytes::from(out), ends.then_some(told)))
     }
+}
+
+/// Where a member stands among those that are told.
+fn place_of(member: &str) -> Option<usize> {
+    MEMBERS.iter().position(|known| *known == member)
 }
 
 const MEMBERS: [&str; 4] = ["id", "store", "previous_response_id", "conversation"];

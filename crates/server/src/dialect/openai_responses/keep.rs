@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,15 +15,18 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
 use steelyard_core::port::BoxFuture;
-use steelyard_core::{ProjectId, RequestId, ResponseId, Timestamp};
+use steelyard_core::{ApiError, ErrorCode, ProjectId, RequestId, ResponseId, Timestamp};
 use steelyard_dialect::Json;
-use steelyard_dialect::openai_responses::state::{Piece, Told, Turn, id_of, output};
+use steelyard_dialect::openai_responses::state::{Piece, Told, Turn, distinct, id_of, output};
 use steelyard_gateway::ReplyBody;
-use steelyard_gateway::{Inbound, Reply};
+use steelyard_gateway::{Inbound, Refusal, Reply};
+use steelyard_store::StoreError;
 use steelyard_store::repo::NewResponse;
 
-use super::recall::Memory;
+use super::DIALECT;
+use super::recall::{Belongs, Memory};
 use crate::app::App;
+use crate::dialect::openai_conversations;
 
 /// The last byte waits for the database so long.
 const WAIT: Duration = Duration::from_secs(2);
@@ -38,6 +41,18 @@ pub(super) struct Keeper {
     chain: Vec<ResponseId>,
     /// The items that the call brought.
     input: Vec<Json>,
+    /// The conversation that it belongs to, until its items are added.
+    conversation: Mutex<Option<Belongs>>,
+}
+
+/// What became of an answer that was to be kept.
+enum Kept {
+    /// It is kept.
+    Yes,
+    /// It is not, and says so.
+    No,
+    /// Its conversation does not have it, so whoever goes on there would miss it.
+    Unsaid(ApiError),
 }
 
 impl Keeper {
@@ -50,25 +65,34 @@ impl Keeper {
             conversation: turn.conversation.clone(),
             store,
         };
-        let input = if store { turn.input(&inbound.body, &told.id, &memory.known) } else { Vec::new() };
+        let input = if store || memory.conversation.is_some() {
+            turn.input(&inbound.body, &told.id, &memory.known)
+        } else {
+            Vec::new()
+        };
         let project = inbound.principal.project;
-        Self { app: Arc::clone(app), project, id, told, chain: memory.chain, input }
+        let conversation = Mutex::new(memory.conversation);
+        Self { app: Arc::clone(app), project, id, told, chain: memory.chain, input, conversation }
     }
 
-    /// Keeps a whole answer; a stream is kept at its end.
-    pub(super) async fn whole(self, mut reply: Reply) -> (Reply, Self) {
+    /// Keeps a whole answer; a stream is kept at its end. Refused: its conversation could not take it.
+    pub(super) async fn whole(self, mut reply: Reply) -> Result<(Reply, Self), Box<Refusal>> {
         if let ReplyBody::Whole(body) = &mut reply.body
             && let Some(answer) = body.take()
         {
             let told = self.told.whole(&answer);
-            *body = Some(if !self.told.store || self.keep(&told).await {
-                told
-            } else {
-                reply.facts.losses.push("store".to_owned());
-                self.unkept().whole(&answer)
+            *body = Some(match self.keep(&told).await {
+                Kept::Yes => told,
+                Kept::No => {
+                    reply.facts.losses.push("store".to_owned());
+                    self.unkept().whole(&answer)
+                }
+                Kept::Unsaid(error) => {
+                    return Err(Box::new(Refusal { error, facts: reply.facts, vendor: None }));
+                }
             });
         }
-        (reply, self)
+        Ok((reply, self))
     }
 
     /// The body of a reply on its way to the client.
@@ -81,30 +105,52 @@ impl Keeper {
         }
     }
 
-    /// Whether the answer is kept now.
-    async fn keep(&self, answer: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(answer);
+    /// Keeps the answer: in its conversation, and by itself if it is to be stored.
+    async fn keep(&self, answer: &[u8]) -> Kept {
+        let output = output(&String::from_utf8_lossy(answer));
+        let belongs = self.conversation.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // With its end other calls may enter.
+        if let Some(Belongs { id, items, entered: _entered }) = belongs {
+            let new = self.input.iter().chain(&output).cloned().collect();
+            let new = openai_conversations::stored(&distinct(new, items, &self.told.id));
+            let db = self.app.control.db();
+            if let Err(error) = within(Box::pin(db.conversations().append(self.project, id, &new))).await {
+                self.failed(&error);
+                let text = format!(
+                    "the vendor has answered, but the conversation '{id}' could not take it, so the answer is withheld; it is charged, and asking again calls the vendor again"
+                );
+                let error = ApiError::new(ErrorCode::StoreUnavailable, text).with_source(error).but_charged();
+                return Kept::Unsaid(error);
+            }
+        }
+        if !self.told.store {
+            return Kept::Yes;
+        }
         let retention = i64::try_from(self.app.retention.as_micros()).unwrap_or(i64::MAX);
         let new = NewResponse {
             id: self.id,
             chain: self.chain.clone(),
             answer: answer.to_vec(),
             input: serde_json::to_vec(&self.input).unwrap_or_default(),
-            items: output(&text).iter().filter_map(id_of).collect(),
+            items: output.iter().filter_map(id_of).collect(),
             expires_at: Timestamp(self.app.gateway.clock().now().0.saturating_add(retention)),
         };
         let db = self.app.control.db();
-        let failed = match tokio::time::timeout(WAIT, db.responses().put(self.project, &new)).await {
-            Ok(Ok(())) => {
+        match within(Box::pin(db.responses().put(self.project, &new))).await {
+            Ok(()) => {
                 metrics::counter!("steelyard_responses_stored_total").increment(1);
-                return true;
+                Kept::Yes
             }
-            Ok(Err(error)) => chained(&error),
-            Err(_) => format!("the database took more than {WAIT:?}"),
-        };
+            Err(error) => {
+                self.failed(&error);
+                Kept::No
+            }
+        }
+    }
+
+    fn failed(&self, error: &str) {
         metrics::counter!("steelyard_responses_failures_total").increment(1);
-        tracing::warn!(response.id = %self.id, error = failed, "an answer could not be stored: it goes out as one that is not");
-        false
+        tracing::warn!(response.id = %self.id, error, "an answer could not be stored");
     }
 
     /// What an answer tells that could not be kept.
@@ -114,13 +160,22 @@ impl Keeper {
 
     /// The end of a stream, when the answer is kept, or cannot be.
     async fn end(self: Arc<Self>, event: Bytes, answer: Bytes) -> Bytes {
-        if !self.told.store || self.keep(&answer).await {
-            return event;
+        match self.keep(&answer).await {
+            Kept::Yes => event,
+            Kept::No => match self.unkept().stream(&event).pop() {
+                Some(Piece::End { event, .. } | Piece::Pass(event)) => event,
+                None => event,
+            },
+            Kept::Unsaid(error) => DIALECT.error_event(&error, &RequestId::from_bytes(*self.id.as_bytes())),
         }
-        match self.unkept().stream(&event).pop() {
-            Some(Piece::End { event, .. } | Piece::Pass(event)) => event,
-            None => event,
-        }
+    }
+}
+
+/// What the database does in time; what is wrong otherwise.
+async fn within(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), String> {
+    match tokio::time::timeout(WAIT, work).await {
+        Ok(done) => done.map_err(|error| chained(&error)),
+        Err(_) => Err(format!("the database took more than {WAIT:?}")),
     }
 }
 

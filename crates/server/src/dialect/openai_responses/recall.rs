@@ -1,15 +1,17 @@
 //! What a call goes on from, and the request that it becomes with that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use steelyard_core::{ApiError, ErrorCode, Principal, ResponseId};
+use steelyard_core::{ApiError, ConversationId, ErrorCode, Principal, ResponseId};
 use steelyard_dialect::openai_responses::state::{Turn, id_of, output};
 use steelyard_dialect::{Json, Kept};
-use steelyard_store::repo::{Chain, StoredResponse};
+use steelyard_store::repo::{Chain, ConversationItems, StoredResponse};
 
+use super::busy::Entered;
 use crate::api::from_store;
 use crate::app::App;
+use crate::dialect::openai_conversations;
 
 /// What is kept that a call needs.
 #[derive(Default)]
@@ -20,6 +22,17 @@ pub(super) struct Memory {
     prior: Vec<Json>,
     /// Items that it names instead of sending them.
     pub(super) known: BTreeMap<String, Json>,
+    /// The conversation that it belongs to.
+    pub(super) conversation: Option<Belongs>,
+}
+
+/// The conversation that a call belongs to.
+pub(super) struct Belongs {
+    pub(super) id: ConversationId,
+    /// The ids of the items that it has.
+    pub(super) items: BTreeSet<String>,
+    /// Nobody else calls in it meanwhile.
+    pub(super) entered: Entered,
 }
 
 impl Memory {
@@ -32,7 +45,9 @@ impl Memory {
     ) -> Result<Self, ApiError> {
         let mut memory = Self::default();
         if let Some(conversation) = &turn.conversation {
-            return Err(no_conversation(conversation));
+            let (belongs, items) = converse(app, caller, conversation).await?;
+            memory.conversation = Some(belongs);
+            memory.prior = items;
         }
         if let Some(previous) = &turn.previous {
             for answer in chain(app, caller, previous).await? {
@@ -66,6 +81,27 @@ impl Memory {
         }
         Ok((body, kept))
     }
+}
+
+/// A conversation for one call in it, and its items, oldest first.
+async fn converse(app: &App, caller: &Principal, name: &str) -> Result<(Belongs, Vec<Json>), ApiError> {
+    const FIELD: &str = "conversation";
+    let missing = || openai_conversations::not_found(name).with_param(FIELD);
+    let id: ConversationId = name.parse().map_err(|_| missing())?;
+    let conversations = app.control.db().conversations();
+    // Whoever may not see it does not learn that it is busy.
+    let known = conversations.get(caller.project, id).await;
+    known.map_err(|error| openai_conversations::unknown(id, error).with_param(FIELD))?;
+    let entered = app.busy.enter(id)?;
+    let found = conversations.items(caller.project, id, app.limits.max_body as u64).await;
+    let found = match found.map_err(|error| openai_conversations::unknown(id, error).with_param(FIELD))? {
+        ConversationItems::All(items) => items,
+        ConversationItems::TooLarge(size) => return Err(too_large(app, size, FIELD)),
+    };
+    let items = found.iter().map(|item| openai_conversations::read(id, item));
+    let items = items.collect::<Result<Vec<Json>, ApiError>>()?;
+    let ids = found.into_iter().map(|item| item.id).collect();
+    Ok((Belongs { id, items: ids, entered }, items))
 }
 
 /// The answers that a call goes on from, oldest first.
@@ -127,12 +163,4 @@ fn too_large(app: &App, size: u64, field: &str) -> ApiError {
         app.limits.max_body
     );
     ApiError::new(ErrorCode::BodyTooLarge, text).with_param(field)
-}
-
-fn no_conversation(id: &str) -> ApiError {
-    let shown: String = id.chars().take(80).collect();
-    let text = format!(
-        "Conversation with id '{shown}' not found: no conversations are kept here; send the whole conversation in `input`, or go on from an answer by `previous_response_id`"
-    );
-    ApiError::new(ErrorCode::UnknownResource, text).with_param("conversation")
 }

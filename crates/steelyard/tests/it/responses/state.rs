@@ -18,23 +18,23 @@ on_each_store!(
     what_is_kept_no_longer_is_gone,
 );
 
-async fn world_on(store: Store) -> Option<World> {
+pub(super) async fn world_on(store: Store) -> Option<World> {
     let (config, vendors) = declared().await;
     Some(World { server: Steelyard::start_on(store, BINARY, &config, &[]).await?, vendors })
 }
 
-fn id(response: &Value) -> String {
+pub(super) fn id(response: &Value) -> String {
     response["id"].as_str().unwrap().to_owned()
 }
 
 /// The ids of a page of items, as far as they are messages, with what they say.
-fn listed(page: &Value) -> Vec<String> {
+pub(super) fn listed(page: &Value) -> Vec<String> {
     let text = |item: &Value| item["content"][0]["text"].as_str().unwrap_or_default().to_owned();
     page["data"].as_array().unwrap().iter().map(text).collect()
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, code: &str, param: Option<&str>) {
+pub(super) fn refused(answer: &Answer, status: u16, code: &str, param: Option<&str>) {
     let error = answer.json()["error"].clone();
     let told = (answer.status, error["code"].as_str(), error["param"].as_str());
     assert_eq!(told, (status, Some(code), param), "{error}");
