@@ -220,7 +220,8 @@ def test_thoughts_are_kept_for_whom_they_came_from(client, model):
 
 def test_a_conversation(client, channel):
     user = {"type": "message", "role": "user", "content": "zero"}
-    conversation = client.conversations.create(items=[user], metadata={"topic": "Hansa"})
+    said = {"type": "message", "role": "assistant", "content": "nil"}
+    conversation = client.conversations.create(items=[user, said], metadata={"topic": "Hansa"})
     assert (conversation.object, conversation.metadata) == ("conversation", {"topic": "Hansa"})
     for text in ("one", "two"):
         answer = client.responses.create(model=f"{channel}/any", input=text, conversation=conversation.id)
@@ -229,7 +230,7 @@ def test_a_conversation(client, channel):
         assert stream.until_done().get_final_response().output_text == "You said: three"
     items = list(client.conversations.items.list(conversation.id, limit=3, order="asc"))
     said = [item.content[0].text for item in items]
-    assert said == ["zero", "one", "You said: one", "two", "You said: two", "three", "You said: three"]
+    assert said == ["zero", "nil", "one", "You said: one", "two", "You said: two", "three", "You said: three"]
     added = client.conversations.items.create(conversation.id, items=[user])
     assert client.conversations.items.retrieve(added.data[0].id, conversation_id=conversation.id) == added.data[0]
     left = client.conversations.items.delete(added.data[0].id, conversation_id=conversation.id)

@@ -101,12 +101,13 @@ for (const channel of CHANNELS) {
 
 for (const channel of CHANNELS) {
   test(`a conversation: ${channel}`, async () => {
-    const { id } = await client.conversations.create({ items: [{ type: "message", role: "user", content: "zero" }] });
+    const items = [{ role: "user", content: "zero" }, { role: "assistant", content: "nil" }];
+    const { id } = await client.conversations.create({ items });
     const answer = await client.responses.create({ model: `${channel}/any`, input: "one", conversation: id });
     assert.deepEqual([answer.output_text, answer.conversation.id], ["You said: one", id]);
     const said = [];
     for await (const item of client.conversations.items.list(id, { limit: 2, order: "asc" })) said.push(item.content[0].text);
-    assert.deepEqual(said, ["zero", "one", "You said: one"]);
+    assert.deepEqual(said, ["zero", "nil", "one", "You said: one"]);
     assert.equal((await client.conversations.update(id, { metadata: { a: "b" } })).metadata.a, "b");
     assert.ok((await client.conversations.delete(id)).deleted);
     assert.equal((await caught(client.conversations.retrieve(id))).status, 404);
