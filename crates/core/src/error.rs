@@ -154,6 +154,11 @@ codes! {
     /// Something else is declared with it.
     InUse = "SY0503" Conflict "in_use",
 
+    /// The answer that a call goes on from is not stored, or no longer.
+    PreviousResponse = "SY0504" InvalidRequest "previous_response_not_found",
+    /// Another call of the conversation is under way.
+    ConversationBusy = "SY0505" InvalidRequest "conversation_locked",
+
     /// A defect of Steelyard.
     Internal = "SY0900" Internal "internal_error",
 }

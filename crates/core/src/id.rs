@@ -102,6 +102,20 @@ id!(
     /// One project.
     ProjectId, "prj"
 );
+id!(
+    /// One answer of the Responses API, in that API's own form. It is the id of the request that it answers.
+    ResponseId, "resp"
+);
+id!(
+    /// One conversation of OpenAI's API, in that API's own form.
+    ConversationId, "conv"
+);
+
+impl From<RequestId> for ResponseId {
+    fn from(id: RequestId) -> Self {
+        Self(id.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

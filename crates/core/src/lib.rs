@@ -18,7 +18,7 @@ pub mod usage;
 
 pub use clock::{Clock, Timestamp};
 pub use error::{ApiError, ErrorCode, ErrorKind};
-pub use id::{EntryId, KeyId, ProjectId, RequestId};
+pub use id::{ConversationId, EntryId, KeyId, ProjectId, RequestId, ResponseId};
 pub use money::{Money, UnitPrice};
 pub use principal::Principal;
 pub use usage::{Usage, UsageClass};

@@ -12,6 +12,7 @@ use crate::facts::{ReplyFacts, generated_bytes};
 use crate::gemini::Framing;
 use crate::loss::Loss;
 use crate::openai_responses::Echo;
+use crate::openai_responses::state::Kept;
 use crate::peek::{Outside, Peek};
 use crate::tap::StreamTap;
 use crate::tool_names::ToolNames;
@@ -26,7 +27,7 @@ pub use streams::{StreamDecoder, StreamEncoder};
 pub enum Dialect {
     /// OpenAI Chat Completions.
     OpenAiChat,
-    /// OpenAI Responses, without its state.
+    /// OpenAI Responses.
     OpenAiResponses,
     /// Anthropic Messages.
     AnthropicMessages,
@@ -121,6 +122,32 @@ impl Dialect {
             Self::BedrockConverse => bedrock::request::decode::decode(body, outside),
             Self::BedrockInvokeAnthropic => bedrock_invoke::request::decode(body, outside),
             Self::GeminiGenerate | Self::GeminiArray => gemini::request::decode::decode(body, outside),
+        }
+    }
+
+    /// The same of a request whose tokens are to be counted: it may lack what only an answer needs.
+    pub fn decode_request_to_count(self, body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
+        match self {
+            Self::AnthropicMessages => anthropic::count_tokens::decode_request(body, outside),
+            Self::OpenAiChat
+            | Self::OpenAiResponses
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => self.decode_request(body, outside),
+        }
+    }
+
+    /// The answer to a client that asked how many tokens its request would have.
+    pub fn tokens_reply(self, input_tokens: u64) -> Bytes {
+        match self {
+            Self::OpenAiResponses => openai_responses::reply::tokens(input_tokens),
+            Self::OpenAiChat
+            | Self::AnthropicMessages
+            | Self::BedrockConverse
+            | Self::BedrockInvokeAnthropic
+            | Self::GeminiGenerate
+            | Self::GeminiArray => anthropic::count_tokens::reply(input_tokens),
         }
     }
 
@@ -246,10 +273,12 @@ impl Dialect {
         }
     }
 
-    /// A request that is relayed, without what its vendor would refuse because another vendor made it, and what that is.
-    pub fn relayable(self, body: Bytes) -> (Bytes, Vec<Loss>) {
+    /// A request that is relayed, without what its vendor would refuse because another vendor made it, and what that is. `kept`:
+    /// what was put into a request whose state is kept here; `model`: the one that is called, by its name or its id in the
+    /// catalog.
+    pub fn relayable(self, body: Bytes, kept: Option<&Kept>, model: &str) -> (Bytes, Vec<Loss>) {
         match self {
-            Self::OpenAiResponses => openai_responses::without_others(body),
+            Self::OpenAiResponses => openai_responses::relayable(body, kept, model),
             Self::OpenAiChat
             | Self::AnthropicMessages
             | Self::BedrockConverse

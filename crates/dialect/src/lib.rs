@@ -45,6 +45,7 @@ pub use json::Json;
 pub use loss::{Loss, LossKind, accept};
 pub use openai_embeddings::{EmbeddingsPeek, embeddings_usage, peek_embeddings};
 pub use openai_responses::Echo;
+pub use openai_responses::state::Kept;
 pub use peek::{InputBound, ModelAt, Outside, Peek};
 pub use places::Places;
 pub use splice::{InjectUsage, relay_body};

@@ -105,14 +105,16 @@ pub(crate) enum Unfit {
 /// `decoded` is the request in the canonical model, once a target needed it.
 pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Offer) -> Result<Ready, Unfit> {
     let provider = &offer.channel.provider;
-    if !provider.serves(plan.endpoint) && plan.endpoint == Endpoint::CountTokens {
-        // The vendor has no such question, so the answer is an estimate; that it is one is said as a loss. What a strict
-        // call could not say to the model is not counted as if it could.
+    let own = provider.wire(plan.dialect).is_none_or(|wire| plan.dialect.is_relayed_over(wire));
+    if plan.endpoint == Endpoint::CountTokens && !(own && provider.serves(plan.endpoint)) {
+        // The vendor has no such question, or it is asked in another wire, so the answer is an estimate; that it is one is
+        // said as a loss. What a strict call could not say to the model is not counted as if it could.
         let request = decode(plan, decoded)?;
         if let Some(wire) = provider.wire(plan.dialect).filter(|_| plan.strict) {
-            accept(&wire.encode_request(request, &target(offer)).1, true).map_err(Unfit::Target)?;
+            let (_, losses) = wire.encode_request(request, &target(offer));
+            accept(&plan.named(losses), true).map_err(Unfit::Target)?;
         }
-        let answer = sandbox::estimate(request);
+        let answer = sandbox::estimate(plan, request);
         return Ok(Ready::Answered(Box::new(here(answer, vec!["input_tokens".to_owned()], offer))));
     }
     if !provider.serves(plan.endpoint) {
@@ -127,14 +129,15 @@ pub(crate) fn prepare(plan: &Plan, decoded: &mut Option<ChatRequest>, offer: &Of
         return answer_here(plan, offer).map(|answer| Ready::Answered(Box::new(answer)));
     };
     if plan.endpoint != Endpoint::Chat || plan.dialect.is_relayed_over(wire) {
-        let (body, losses) = plan.dialect.relayable(plan.relay_body(&offer.upstream_model));
+        let body = plan.relay_body(&offer.upstream_model);
+        let (body, losses) = plan.dialect.relayable(body, plan.kept.as_ref(), &offer.model_name);
         let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
         let headers = plan.address.headers.clone();
         return Ok(Ready::ToSend(Box::new(Draft { wire, body, losses, headers, translated: None })));
     }
     let request = decode(plan, decoded)?;
     let (body, losses) = wire.encode_request(request, &target(offer));
-    let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
+    let losses = accept(&plan.named(losses), plan.strict).map_err(Unfit::Target)?;
     let context = plan.reply_context(request.include_usage);
     let translated = Some(Translated { context, names: ToolNames::of(wire, request) });
     let headers = wire.request_headers(request);
@@ -413,7 +416,7 @@ pub(crate) fn made_out(wire: Dialect, body: &Bytes) -> Passed {
 /// The stand-in model answers in this process.
 fn answer_here(plan: &Plan, offer: &Offer) -> Result<Answer, Unfit> {
     let (answer, losses) = sandbox::answer(plan).map_err(Unfit::Call)?;
-    let losses = accept(&losses, plan.strict).map_err(Unfit::Target)?;
+    let losses = accept(&plan.named(losses), plan.strict).map_err(Unfit::Target)?;
     Ok(here(answer, losses, offer))
 }
 

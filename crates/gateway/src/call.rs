@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use steelyard_core::port::Ledger;
+use steelyard_core::port::{BoxFuture, Ledger};
 use steelyard_core::{ApiError, Clock, ErrorCode, Money, Principal, RequestId, Timestamp};
-use steelyard_dialect::{Dialect, Outside};
+use steelyard_dialect::{Dialect, Kept, Outside};
 
 use crate::dispatch::Dispatch;
 use crate::plan::Plan;
@@ -61,6 +61,8 @@ pub struct Inbound {
     pub body: Bytes,
     /// What stood outside of it.
     pub address: Address,
+    /// What was put into the body of a call whose state is kept here.
+    pub kept: Option<Kept>,
     /// Whether the caller wants a refusal rather than a loss.
     pub strict: bool,
     /// The trace it belongs to.
@@ -174,7 +176,13 @@ impl Gateway {
 
     /// Serves a call. The future may be dropped at any point (the client hung up): the entry is written all the
     /// same, and under `on_disconnect = "drain"` the upstream answer is read to its end.
-    pub async fn call(self: &Arc<Self>, mut inbound: Inbound) -> Result<Reply, Box<Refusal>> {
+    ///
+    /// It is boxed: what routes requests moves the whole future of a handler several times before it first runs.
+    pub fn call(self: &Arc<Self>, inbound: Inbound) -> BoxFuture<'_, Result<Reply, Box<Refusal>>> {
+        Box::pin(self.serve(inbound))
+    }
+
+    async fn serve(self: &Arc<Self>, mut inbound: Inbound) -> Result<Reply, Box<Refusal>> {
         let carried = std::mem::take(&mut inbound.trace);
         let trace = self.tracing.begin(inbound.endpoint, inbound.request_id, inbound.time, carried);
         let plan = match Plan::make(&self.snapshot.load(), inbound, self.clock.now()) {

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use steelyard_billing::CallBound;
 use steelyard_core::record::{Attempt, AttemptStatus, CallFacts};
 use steelyard_core::{ApiError, ErrorCode, Timestamp, Usage};
-use steelyard_dialect::anthropic::count_tokens;
 use steelyard_dialect::{
-    ChatRequest, Dialect, InjectUsage, Inline, InputBound, ModelAt, Peek, ReplyContext, count_tokens,
-    peek_embeddings, relay_body,
+    ChatRequest, Dialect, InjectUsage, Inline, InputBound, Kept, Loss, ModelAt, Peek, ReplyContext,
+    count_tokens, peek_embeddings, relay_body,
 };
 
 use crate::call::{Address, Endpoint, Inbound, Refusal};
@@ -31,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) offers: Vec<Arc<Offer>>,
     pub(crate) body: Bytes,
     pub(crate) address: Address,
+    /// What was put into the body of a call whose state is kept here.
+    pub(crate) kept: Option<Kept>,
     pub(crate) strict: bool,
     pub(crate) stream: bool,
     /// The model as the client called it.
@@ -54,6 +55,7 @@ impl Plan {
             endpoint,
             body,
             address,
+            kept,
             strict,
             trace: _,
         } = inbound;
@@ -89,6 +91,7 @@ impl Plan {
             offers,
             body,
             address,
+            kept,
             strict,
             stream,
             model,
@@ -137,9 +140,21 @@ impl Plan {
     /// The request in the canonical model, for a target that speaks another wire.
     pub(crate) fn decode(&self) -> Result<ChatRequest, ApiError> {
         let outside = self.address.outside();
-        match self.endpoint {
-            Endpoint::CountTokens => count_tokens::decode_request(&self.body, &outside),
+        let decoded = match self.endpoint {
+            Endpoint::CountTokens => self.dialect.decode_request_to_count(&self.body, &outside),
             Endpoint::Chat | Endpoint::Embeddings => self.dialect.decode_request(&self.body, &outside),
+        };
+        decoded.map_err(|error| match &self.kept {
+            Some(kept) => kept.error(error),
+            None => error,
+        })
+    }
+
+    /// Losses as the caller wrote their fields.
+    pub(crate) fn named(&self, losses: Vec<Loss>) -> Vec<Loss> {
+        match &self.kept {
+            Some(kept) => kept.losses(losses),
+            None => losses,
         }
     }
 

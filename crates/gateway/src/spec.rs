@@ -318,7 +318,7 @@ pub struct PriceSpec {
     pub max_output: Option<u64>,
 }
 
-/// A length of time, written `500ms`, `10s`, `2m`, `1h 30m`.
+/// A length of time, written `500ms`, `10s`, `2m`, `1h 30m`, `30d`; a day has 24 hours.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
 #[schemars(with = "String")]
 pub struct Span(pub Duration);
@@ -339,8 +339,9 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse::<jiff::SignedDuration>()
+        text.parse::<jiff::Span>()
             .ok()
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok())
             .and_then(|span| Duration::try_from(span).ok())
             .filter(|span| !span.is_zero())
             .map(Self)

@@ -7,13 +7,15 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use steelyard_core::{ApiError, ErrorCode};
 use steelyard_gateway::Gateway;
 
 use crate::auth::SigningKeys;
 use crate::control::Control;
+use crate::dialect::openai_responses;
+pub use crate::dialect::openai_responses::busy::Busy;
 use crate::drain::Drain;
 use crate::{api, dialect, head, health, scrape};
 
@@ -34,6 +36,10 @@ pub struct App {
     pub control: Control,
     /// Limits on requests.
     pub limits: Limits,
+    /// How long answers of the Responses API are kept; not at all if it is zero.
+    pub retention: Duration,
+    /// Conversations in which a call is under way.
+    pub busy: Busy,
     /// Whether the server is shutting down.
     pub drain: Drain,
     /// Keys derived from the secrets of AWS-style key pairs.
@@ -56,8 +62,34 @@ impl App {
         }
         for prefix in ["/v1", "/openai/v1"] {
             router = router
-                .route(&format!("{prefix}/responses"), post(dialect::openai_responses::create))
-                .route(&format!("{prefix}/responses/{{*rest}}"), any(dialect::openai_responses::stored));
+                .route(&format!("{prefix}/responses"), post(openai_responses::create))
+                .route(&format!("{prefix}/responses/input_tokens"), post(openai_responses::input_tokens))
+                .route(
+                    &format!("{prefix}/responses/{{id}}"),
+                    get(openai_responses::stored::get).delete(openai_responses::stored::delete),
+                )
+                .route(
+                    &format!("{prefix}/responses/{{id}}/input_items"),
+                    get(openai_responses::stored::input_items),
+                )
+                .route(&format!("{prefix}/responses/{{id}}/cancel"), post(openai_responses::stored::cancel));
+        }
+        for prefix in ["/v1", "/openai/v1"] {
+            use crate::dialect::openai_conversations as conversations;
+            router = router
+                .route(&format!("{prefix}/conversations"), post(conversations::create))
+                .route(
+                    &format!("{prefix}/conversations/{{id}}"),
+                    get(conversations::get).post(conversations::update).delete(conversations::delete),
+                )
+                .route(
+                    &format!("{prefix}/conversations/{{id}}/items"),
+                    get(conversations::items).post(conversations::add),
+                )
+                .route(
+                    &format!("{prefix}/conversations/{{id}}/items/{{item}}"),
+                    get(conversations::item).delete(conversations::delete_item),
+                );
         }
         for prefix in ["/v1", "/anthropic/v1"] {
             router = router

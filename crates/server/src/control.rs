@@ -162,6 +162,20 @@ impl Control {
         }
     }
 
+    /// Forgets answers that are kept no longer. Called periodically.
+    pub async fn sweep(&self) {
+        loop {
+            match self.db.responses().sweep().await {
+                Ok(0) => return,
+                Ok(answers) => tracing::debug!(answers, "stored answers have expired and are gone"),
+                Err(error) => {
+                    tracing::warn!(error = %error, "stored answers that have expired could not be deleted: it will be tried again");
+                    return;
+                }
+            }
+        }
+    }
+
     /// The database.
     pub fn db(&self) -> &Db {
         &self.db

@@ -19,7 +19,7 @@ pub mod listen;
 mod scrape;
 pub mod tls;
 
-pub use app::{App, Limits};
+pub use app::{App, Busy, Limits};
 pub use auth::SigningKeys;
 pub use control::Control;
 pub use drain::Drain;

@@ -23,7 +23,7 @@ enum Kind {
 }
 
 /// What is exported. The crates that count name these by text; a test holds the two together.
-const METRICS: [(&str, Kind, &str); 12] = [
+const METRICS: [(&str, Kind, &str); 14] = [
     ("steelyard_calls_total", Kind::Counter, "Calls that are over, by endpoint, channel, model and outcome"),
     (
         "steelyard_errors_total",
@@ -52,6 +52,12 @@ const METRICS: [(&str, Kind, &str); 12] = [
     ("steelyard_spool_failures_total", Kind::Counter, "Commits of the spool that failed"),
     ("steelyard_ledger_entries_total", Kind::Counter, "Entries moved into the ledger"),
     ("steelyard_ledger_failures_total", Kind::Counter, "Tries to move entries that failed"),
+    ("steelyard_responses_stored_total", Kind::Counter, "Answers of the Responses API that were stored"),
+    (
+        "steelyard_responses_failures_total",
+        Kind::Counter,
+        "Answers that could not be stored and went out saying so",
+    ),
 ];
 
 /// Installs the process's metrics recorder. A second call in one process gives a recorder that nothing writes to.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use steelyard_billing::Catalog;
@@ -14,7 +14,7 @@ use steelyard_gateway::{Gateway, Tasks, Tracing, install_tls_provider};
 use steelyard_server::control::{Books, Control, Declared};
 use steelyard_server::listen::{self, ConnectionLimits, Transport};
 use steelyard_server::tls::{self, Certificates, SelfSigned};
-use steelyard_server::{App, Drain, Limits, SigningKeys, install_recorder};
+use steelyard_server::{App, Busy, Drain, Limits, SigningKeys, install_recorder};
 use steelyard_store::{DataDir, Db, Secret, Settler, Spool, SpoolOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::SignalKind;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::serve::ServeArgs;
-use crate::config::{Config, Durability, Loaded, Severity, Sources, TlsConfig, Watch};
+use crate::config::{Config, Durability, Loaded, ResponsesConfig, Severity, Sources, TlsConfig, Watch};
 use crate::telemetry::otlp::Exporting;
 
 /// What a server is started from.
@@ -135,6 +135,8 @@ pub async fn start_with(options: ServeOptions, ledger: Option<Arc<dyn Ledger>>) 
             max_body: usize::try_from(server.max_body.0).unwrap_or(usize::MAX),
             body_wait: server.body_timeout.0,
         },
+        retention: retention(&loaded.config.responses),
+        busy: Busy::default(),
         drain: Drain::default(),
         signing_keys: SigningKeys::default(),
         recorder,
@@ -303,6 +305,11 @@ fn admin_key(dir: &DataDir) -> anyhow::Result<(Secret, AdminKeyFrom)> {
     Ok((key.secret, if key.created { AdminKeyFrom::Made } else { AdminKeyFrom::File }))
 }
 
+/// How long answers are kept; zero: they are not.
+fn retention(config: &ResponsesConfig) -> Duration {
+    if config.store { config.retention.0 } else { Duration::ZERO }
+}
+
 fn declared(config: &Config) -> Declared {
     Declared {
         channels: config.channels.clone(),
@@ -327,9 +334,16 @@ fn log_warnings(loaded: &Loaded) {
 /// Repeats what a failing database left undone.
 async fn reconcile(app: Arc<App>) {
     let mut turn = tokio::time::interval(Duration::from_secs(1));
+    // Often enough that nothing is kept for much longer than it is said to be.
+    let pause = (app.retention / 10).clamp(Duration::from_secs(1), Duration::from_mins(1));
+    let mut swept = None::<Instant>;
     loop {
         turn.tick().await;
         app.control.reconcile().await;
+        if swept.is_none_or(|swept| swept.elapsed() >= pause) {
+            app.control.sweep().await;
+            swept = Some(Instant::now());
+        }
         app.recorder.run_upkeep();
     }
 }

@@ -62,7 +62,7 @@ def test_an_answer_repeats_its_request(client, model):
     assert [tool.name for tool in answer.tools] == ["get_weather", "get_tide"]
     assert (answer.tool_choice, answer.parallel_tool_calls, answer.top_p) == ("auto", True, 1.0)
     assert (answer.truncation, answer.text.format.type, answer.error) == ("disabled", "text", None)
-    assert answer.model_extra.get("store", False) is False
+    assert answer.model_extra.get("store", True) is True
 
 
 @pytest.mark.parametrize("model", SANDBOX_AND_CHANNELS)
@@ -156,19 +156,108 @@ def test_an_answer_that_is_cut_off(client, channel):
     assert (answer.status, answer.incomplete_details.reason) == ("incomplete", "max_output_tokens")
 
 
-@pytest.mark.parametrize("given", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"background": True}])
-def test_what_needs_an_earlier_call_is_refused(client, given):
+@pytest.mark.parametrize("given", [{"previous_response_id": "resp_1"}, {"background": True}])
+def test_what_is_not_there_is_refused(client, given):
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model="responses/any", input="hi", **given)
     assert caught.value.param in given
+    if "background" not in given:
+        assert caught.value.code == "previous_response_not_found"
 
 
-def test_nothing_is_stored(client):
-    answer = client.responses.create(model="anthropic/any", input="hi")
+@pytest.mark.parametrize("model", SANDBOX_AND_CHANNELS)
+def test_an_answer_is_kept_until_it_is_deleted(client, model):
+    answer = client.responses.create(model=model, input="hi")
+    assert client.responses.retrieve(answer.id) == answer
+    items = list(client.responses.input_items.list(answer.id))
+    assert [(item.role, item.content[0].text) for item in items] == [("user", "hi")]
+    client.responses.delete(answer.id)
+    for ask in (client.responses.retrieve, client.responses.delete, client.responses.input_items.list):
+        with pytest.raises(openai.NotFoundError):
+            ask(answer.id)
+    with pytest.raises(openai.BadRequestError):
+        client.responses.cancel(client.responses.create(model=model, input="hi").id)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_call_goes_on_from_an_earlier_one(client, channel, streamed):
+    def ask(**given):
+        if not streamed:
+            return client.responses.create(model=f"{channel}/any", **given)
+        with client.responses.stream(model=f"{channel}/any", **given) as stream:
+            return stream.until_done().get_final_response()
+
+    first = ask(input="one", instructions="Be brief.")
+    second = ask(input="two", previous_response_id=first.id)
+    assert (second.output_text, second.previous_response_id) == ("You said: two", first.id)
+    assert client.responses.retrieve(second.id).output_text == "You said: two"
+    # Page by page, the newest first.
+    items = list(client.responses.input_items.list(second.id, limit=1))
+    assert [item.content[0].text for item in items] == ["two", "You said: one", "one"]
+    items = client.responses.input_items.list(second.id, order="asc").data
+    assert [(item.role, item.content[0].type) for item in items] == [
+        ("user", "input_text"), ("assistant", "output_text"), ("user", "input_text")
+    ]
+
+
+def test_a_loop_of_tools_that_sends_the_results_alone(client, channel):
+    answer = client.responses.create(model=f"{channel}/tools", input="How is it?", tools=TOOLS)
+    calls = [item for item in answer.output if item.type == "function_call"]
+    results = [{"type": "function_call_output", "call_id": call.call_id, "output": f"{call.name}: fine"} for call in calls]
+    answer = client.responses.create(
+        model=f"{channel}/tools", input=results, tools=TOOLS, previous_response_id=answer.id
+    )
+    assert answer.output_text == "The tools say: get_weather: fine; get_tide: fine"
+
+
+@pytest.mark.parametrize("model", ["anthropic/reasoning", "bedrock/anthropic.claude-reasoning"])
+def test_thoughts_are_kept_for_whom_they_came_from(client, model):
+    vendor = Vendor(model.split("/")[0])
+    answer = client.responses.create(model=model, input="hi", reasoning={"effort": "high"})
+    client.responses.create(model=model, input="Sure?", reasoning={"effort": "high"}, previous_response_id=answer.id)
+    assert "c2lnbmVk" in json.dumps(vendor.last()["body"])
+
+
+def test_a_conversation(client, channel):
+    user = {"type": "message", "role": "user", "content": "zero"}
+    said = {"type": "message", "role": "assistant", "content": "nil"}
+    conversation = client.conversations.create(items=[user, said], metadata={"topic": "Hansa"})
+    assert (conversation.object, conversation.metadata) == ("conversation", {"topic": "Hansa"})
+    for text in ("one", "two"):
+        answer = client.responses.create(model=f"{channel}/any", input=text, conversation=conversation.id)
+        assert (answer.output_text, answer.conversation.id) == (f"You said: {text}", conversation.id)
+    with client.responses.stream(model=f"{channel}/any", input="three", conversation=conversation.id) as stream:
+        assert stream.until_done().get_final_response().output_text == "You said: three"
+    items = list(client.conversations.items.list(conversation.id, limit=3, order="asc"))
+    said = [item.content[0].text for item in items]
+    assert said == ["zero", "nil", "one", "You said: one", "two", "You said: two", "three", "You said: three"]
+    added = client.conversations.items.create(conversation.id, items=[user])
+    assert client.conversations.items.retrieve(added.data[0].id, conversation_id=conversation.id) == added.data[0]
+    left = client.conversations.items.delete(added.data[0].id, conversation_id=conversation.id)
+    assert left == client.conversations.retrieve(conversation.id)
+    assert client.conversations.update(conversation.id, metadata={"a": "b"}).metadata == {"a": "b"}
+    assert client.conversations.delete(conversation.id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.conversations.retrieve(conversation.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.create(model=f"{channel}/any", input="hi", conversation=conversation.id)
+
+
+def test_tokens_are_counted(client, channel):
+    alone = client.responses.input_tokens.count(model=f"{channel}/any", input="one two three")
+    assert (alone.object, alone.input_tokens > 0) == ("response.input_tokens", True)
+    answer = client.responses.create(model=f"{channel}/any", input="one two three")
+    more = client.responses.input_tokens.count(model=f"{channel}/any", input="x", previous_response_id=answer.id)
+    assert more.input_tokens > alone.input_tokens
+
+
+def test_what_is_not_to_be_stored_is_not(client, channel):
+    answer = client.responses.create(model=f"{channel}/any", input="hi", store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(answer.id)
-    with pytest.raises(openai.NotFoundError):
-        client.responses.delete(answer.id)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=f"{channel}/any", input="hi", previous_response_id=answer.id)
+    assert caught.value.code == "previous_response_not_found"
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -1,7 +1,7 @@
 //! What an answer repeats of its request, as the SDKs' types want it, and the names of tools in namespaces.
 //!
 //! Read of the client's own body, so that it is repeated as it was written. What the client left out is told as OpenAI's
-//! default, but for `store`: nothing is stored here.
+//! default, but for `store`: that an answer is kept is told when it is ([`super::state`]).
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! OpenAI Responses (`POST /v1/responses`) without its state, after OpenAI's API reference and the types of its SDKs.
+//! OpenAI Responses (`POST /v1/responses`), after OpenAI's API reference and the types of its SDKs.
 //!
-//! A conversation is a list of *items*: messages, calls, results, reasoning. Nothing is kept between calls, so every call
-//! brings all of them, and what must not be lost of another vendor's reasoning rides in `encrypted_content` ([`opaque`]).
+//! A conversation is a list of *items*: messages, calls, results, reasoning. What a call goes on from is put into it before it
+//! is planned ([`state`]), so a call as it is planned brings all of them, and what must not be lost of another vendor's reasoning rides in `encrypted_content` ([`opaque`]).
 //! A vendor that speaks this wire is asked in it by relay, and speaks Chat Completions for everybody else.
 //!
 //! | file | work |
@@ -14,6 +14,7 @@
 //! | `reply` | whole answers, both ways |
 //! | `stream_decode`, `stream_encode` (`messages`), `output` | streamed answers, both ways; the items of an answer |
 //! | `tap`, `facts` | what the ledger reads of an answer that is only relayed |
+//! | `state` | what is kept between calls, as functions of bytes |
 //! | `usage` | OpenAI's overlapping token counts and our disjoint classes |
 //! | `error` | errors inside a stream; elsewhere they are those of Chat Completions |
 
@@ -25,6 +26,7 @@ mod output;
 pub(crate) mod peek;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub mod state;
 pub mod stream_decode;
 pub mod stream_encode;
 pub mod tap;
@@ -33,7 +35,7 @@ pub(crate) mod usage;
 use crate::chat::FinishReason;
 
 pub use echo::Echo;
-pub(crate) use opaque::without_others;
+pub(crate) use opaque::relayable;
 
 /// Why an answer is incomplete, in the wire's words.
 const CAPPED: &str = "max_output_tokens";

@@ -12,6 +12,9 @@ use crate::chat::{Json, Part};
 use crate::dialect::Dialect;
 use crate::json::{At, Fields, elements, span, utf8};
 use crate::loss::Loss;
+use crate::openai_chat::quirks::{Quirks, Sampling};
+use crate::openai_responses::state::Kept;
+use crate::peek::top_level;
 
 const MARK: &str = "steelyard.";
 const SIGNATURE: &str = "signature.";
@@ -83,10 +86,20 @@ pub(crate) fn own(encrypted: &str) -> Part {
     Part::Foreign { dialect: Dialect::OpenAiResponses, kind: OWN.to_owned(), block }
 }
 
-/// A request that goes on to OpenAI, without the reasoning that other vendors have proved: OpenAI refuses proofs that are not
-/// its own, and knows no item by an id of ours. What is left out is named.
-pub(crate) fn without_others(body: Bytes) -> (Bytes, Vec<Loss>) {
-    if memmem::find(&body, b"\"steelyard.").is_none() {
+/// A request that goes on to OpenAI, as it can use it; what is left out is named. `kept` is what was put into one whose state
+/// is kept here: OpenAI keeps nothing of it, so it is asked for the proof of its reasoning.
+pub(crate) fn relayable(body: Bytes, kept: Option<&Kept>, model: &str) -> (Bytes, Vec<Loss>) {
+    let Some(kept) = kept else { return without_others(body, 0) };
+    let (body, losses) = without_others(body, kept.prior);
+    let body = if proves(model) { proving(&body).unwrap_or(body) } else { body };
+    (body, kept.losses(losses))
+}
+
+/// Without the reasoning that other vendors have proved: OpenAI refuses proofs that are not its own, and knows no item by an id
+/// of ours. Nor does it take reasoning without any proof, which may be among the first `prior` items: those of earlier
+/// answers.
+fn without_others(body: Bytes, prior: usize) -> (Bytes, Vec<Loss>) {
+    if prior == 0 && memmem::find(&body, b"\"steelyard.").is_none() {
         return (body, Vec::new());
     }
     let at = At::Root;
@@ -97,8 +110,11 @@ pub(crate) fn without_others(body: Bytes) -> (Bytes, Vec<Loss>) {
     };
     let (mut kept, mut losses) = (Vec::with_capacity(items.len()), Vec::new());
     for (index, raw) in items.into_iter().enumerate() {
+        let field = || format!("input[{index}]");
         if is_others(raw) {
-            losses.push(Loss::dropped(format!("input[{index}]"), "another vendor's proof of its reasoning"));
+            losses.push(Loss::dropped(field(), "another vendor's proof of its reasoning"));
+        } else if index < prior && is_unproven(raw) {
+            losses.push(Loss::dropped(field(), "reasoning that nothing proves"));
         } else {
             kept.push(raw.get());
         }
@@ -118,6 +134,44 @@ fn is_others(raw: &RawValue) -> bool {
     let Ok(mut item) = Fields::of(raw, &at) else { return false };
     let content = item.text_or_leave("encrypted_content").unwrap_or_default();
     item.text_or_leave("type").as_deref() == Some(OWN) && read(&content).is_some()
+}
+
+/// Whether an item is a summary of reasoning and nothing else. Servers whose reasoning is in the open need no proof.
+fn is_unproven(raw: &RawValue) -> bool {
+    let at = At::Root;
+    let Ok(mut item) = Fields::of(raw, &at) else { return false };
+    let filled = |raw: &RawValue| !matches!(raw.get(), "\"\"" | "[]");
+    item.text_or_leave("type").as_deref() == Some(OWN)
+        && !item.take("encrypted_content").is_some_and(filled)
+        && !item.take("content").is_some_and(filled)
+}
+
+/// Whether the model is one of OpenAI's that reason; the others refuse to be asked for proofs. By its name, or by its id in the
+/// catalog.
+fn proves(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    Quirks::of(name).effort && Quirks::of(name).sampling != Sampling::Always
+}
+
+/// The same request, asking for the proof of reasoning. None: it does.
+fn proving(body: &[u8]) -> Option<Bytes> {
+    const PROOF: &str = "\"reasoning.encrypted_content\"";
+    let [include] = top_level(body, ["include"]).ok()?;
+    let Some(include) = include else {
+        let end = body.iter().rposition(|byte| *byte == b'}')?;
+        return Some([&body[..end], b",\"include\":[", PROOF.as_bytes(), b"]}"].concat().into());
+    };
+    let asked = include.get();
+    let at = span(body, asked);
+    let list = match asked.strip_prefix('[') {
+        None if asked == "null" => format!("[{PROOF}]"),
+        // Whoever reads it says what is wrong with it.
+        None => return None,
+        Some(_) if asked.contains(PROOF) => return None,
+        Some(rest) if rest.trim_start().starts_with(']') => format!("[{PROOF}]"),
+        Some(rest) => format!("[{PROOF},{rest}"),
+    };
+    Some([&body[..at.start], list.as_bytes(), &body[at.end..]].concat().into())
 }
 
 #[cfg(test)]
@@ -151,7 +205,7 @@ mod tests {
         let said = r#"{"role":"user","content":"\"steelyard.hidden."}"#;
         let check = |items: &str, left: &str, lost: &[&str]| {
             let body = Bytes::from(format!(r#"{{"model":"m","input":[ {items} ]}}"#));
-            let (sent, losses) = without_others(body);
+            let (sent, losses) = relayable(body, None, "gpt-6-sol");
             let expected = format!(r#"{{"model":"m","input":[ {left} ]}}"#);
             let even = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
             assert_eq!(even(std::str::from_utf8(&sent).unwrap()), even(&expected), "{items}");
@@ -168,6 +222,41 @@ mod tests {
         check(ours, "", &["input[0]"]);
         check(&format!("{ours},{ours}"), "", &["input[0]", "input[1]"]);
         let body = Bytes::from_static(b"{\"input\":\"hi\"}");
-        assert_eq!(without_others(body.clone()).0.as_ptr(), body.as_ptr());
+        assert_eq!(relayable(body.clone(), None, "gpt-6-sol").0.as_ptr(), body.as_ptr());
+    }
+
+    #[test]
+    fn openai_is_asked_for_proofs_where_it_keeps_nothing() {
+        let kept = Kept { prior: 0, field: "previous_response_id", text: false };
+        let ask = |model: &str, include: &str| {
+            let body = Bytes::from(format!(r#"{{"input":"hi"{include},"store":false}}"#));
+            let sent = relayable(body, Some(&kept), model).0;
+            let sent: serde_json::Value = serde_json::from_slice(&sent).unwrap();
+            sent["include"].clone()
+        };
+        let proof = "reasoning.encrypted_content";
+        for model in ["gpt-6-sol", "openai/gpt-5.1", "o4-mini"] {
+            assert_eq!(ask(model, ""), serde_json::json!([proof]), "{model}");
+        }
+        assert_eq!(ask("o3", r#","include":null"#), serde_json::json!([proof]));
+        assert_eq!(ask("o3", r#","include":[ ]"#), serde_json::json!([proof]));
+        assert_eq!(ask("o3", r#","include":["x"]"#), serde_json::json!([proof, "x"]));
+        assert_eq!(ask("o3", r#","include":["reasoning.encrypted_content"]"#), serde_json::json!([proof]));
+        assert_eq!(ask("o3", r#","include":7"#), 7);
+        for model in ["gpt-4o", "gpt-5-chat-latest", "my-deployment", "gpt-oss-120b"] {
+            assert_eq!(ask(model, ""), serde_json::Value::Null, "{model}");
+        }
+    }
+
+    #[test]
+    fn reasoning_that_nothing_proves_stays_behind() {
+        let kept = Kept { prior: 3, field: "previous_response_id", text: false };
+        let bare = r#"{"type":"reasoning","summary":[{"type":"summary_text","text":"A port."}]}"#;
+        let open = r#"{"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":"x"}]}"#;
+        let body = Bytes::from(format!(r#"{{"input":[{bare},{open},{bare},{bare}]}}"#));
+        let (sent, losses) = relayable(body, Some(&kept), "gpt-4o");
+        assert_eq!(sent, format!(r#"{{"input":[{open},{bare}]}}"#).as_bytes());
+        let fields: Vec<&str> = losses.iter().map(|loss| loss.field.as_str()).collect();
+        assert_eq!(fields, ["previous_response_id"]);
     }
 }

@@ -1,8 +1,8 @@
-//! The peek at a request, and what is refused of it whatever its target: what needs an earlier call.
+//! The peek at a request, and what is refused of it whatever its target: what a vendor would have to keep.
 //!
-//! Nothing is kept here between calls. A vendor's own memory is no way around: it does not know which of Steelyard's
-//! callers may read what it keeps, and another target of the route does not have it. As in Chat Completions, the bound of
-//! the input is found by keys in raw text, without decoding the items.
+//! What a call goes on from was put into it before ([`super::state`]). A vendor's own memory is no way around: it does not
+//! know which of Steelyard's callers may read what it keeps, and another target of the route does not have it. As in Chat
+//! Completions, the bound of the input is found by keys in raw text, without decoding the items.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,10 +34,11 @@ fn read(body: &[u8]) -> Result<Peek<'_>, Fault> {
     )?;
     let (model, model_at) = model(body, name)?;
     let all = "send the whole conversation in `input`";
-    stateless(previous, "previous_response_id", "no answer is kept here that a call could go on from", all)?;
-    stateless(conversation, "conversation", "no conversations are kept here", all)?;
+    // Whoever serves calls has put in what they stand for.
+    stateless(previous, "previous_response_id", "no vendor knows what is kept here", all)?;
+    stateless(conversation, "conversation", "no vendor knows what is kept here", all)?;
     if flag(background, "background")? {
-        let why = "no answer is kept here that could be fetched later";
+        let why = "an answer is kept when it is complete, and not before";
         stateless(background, "background", why, "leave it out and wait for the answer, or stream it")?;
     }
     let mut bound = match given(input) {

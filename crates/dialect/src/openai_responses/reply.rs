@@ -158,6 +158,16 @@ pub(crate) fn encode(response: &ChatResponse, context: &ReplyContext) -> Bytes {
     Bytes::from(out)
 }
 
+/// How many tokens a request would have.
+pub(crate) fn tokens(input_tokens: u64) -> Bytes {
+    let mut out = Vec::with_capacity(64);
+    Object::write(&mut out, |body| {
+        body.field("object", "response.input_tokens");
+        body.field("input_tokens", &input_tokens);
+    });
+    Bytes::from(out)
+}
+
 /// An answer as the events in which it could have come.
 fn events(answer: &Choice, each: &mut impl FnMut(StreamEvent)) {
     let choice = 0;

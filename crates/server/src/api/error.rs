@@ -37,7 +37,8 @@ impl IntoResponse for Problem {
     }
 }
 
-fn from_store(error: StoreError) -> ApiError {
+/// What a caller is told of a failure of the store.
+pub(crate) fn from_store(error: StoreError) -> ApiError {
     let text = error.to_string();
     match error {
         StoreError::NotFound { .. } => ApiError::new(ErrorCode::UnknownResource, text),

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::auth;
 use crate::dialect::call::request_id;
 
-pub(crate) use error::error_response;
+pub(crate) use error::{error_response, from_store};
 
 /// The table of routes, relative to `/api/v1`.
 pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use steelyard_core::{ApiError, ErrorCode, ErrorKind, Principal, RequestId, Timestamp};
 use steelyard_dialect::Dialect;
 use steelyard_dialect::sigv4::SignedRequest;
+use steelyard_gateway::ReplyBody;
 use steelyard_gateway::call::{Facts, shutting_down};
 use steelyard_gateway::{Address, Endpoint, Inbound, Refusal, Reply, TraceContext};
 
@@ -43,23 +44,31 @@ impl Entrance {
 /// Serves a call.
 pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Response {
     let started = Instant::now();
-    let id = request_id(&request);
-    let dialect = entrance.dialect;
+    let (id, dialect) = (request_id(&request), entrance.dialect);
+    let answer = async {
+        let inbound = admit(app, entrance, id, started, request).await?;
+        let reply = app.gateway.call(inbound).await?;
+        Ok(render(dialect, id, reply, Body::new))
+    };
+    answered(app, dialect, id, answer).await
+}
+
+/// The answer to a call, or why there is none. Shutdown waits for it, and lets no other begin.
+pub(crate) async fn answered(
+    app: &App,
+    dialect: Dialect,
+    id: RequestId,
+    answer: impl Future<Output = Result<Response, Box<Refusal>>>,
+) -> Response {
     let Some(_taken) = app.drain.take() else {
         let text = "this server is shutting down: try again, another may take the call";
         return refuse(dialect, id, shutting_down(text).into());
     };
-    match admit(app, entrance, id, started, request).await {
-        // Boxed: the layers of the router move the whole future of a handler four times before it first runs.
-        Ok(inbound) => match Box::pin(app.gateway.call(inbound)).await {
-            Ok(reply) => render(dialect, id, reply),
-            Err(refusal) => refuse(dialect, id, refusal),
-        },
-        Err(error) => refuse(dialect, id, error.into()),
-    }
+    answer.await.unwrap_or_else(|refusal| refuse(dialect, id, refusal))
 }
 
-async fn admit(
+/// An authenticated call, its body whole.
+pub(crate) async fn admit(
     app: &App,
     entrance: Entrance,
     id: RequestId,
@@ -79,7 +88,20 @@ async fn admit(
         }
     }
     let address = Address { model, stream, headers };
-    Ok(Inbound { request_id: id, time, started, principal, dialect, endpoint, body, address, strict, trace })
+    let kept = None;
+    Ok(Inbound {
+        request_id: id,
+        time,
+        started,
+        principal,
+        dialect,
+        endpoint,
+        body,
+        address,
+        kept,
+        strict,
+        trace,
+    })
 }
 
 /// The header by which a call would rather be refused than lose anything.
@@ -133,10 +155,16 @@ async fn arrived(app: &App, head: &request::Parts, body: Body) -> Result<Bytes, 
     })
 }
 
-fn render(dialect: Dialect, id: RequestId, reply: Reply) -> Response {
+/// An answer, whose body `carry` hands on.
+pub(crate) fn render(
+    dialect: Dialect,
+    id: RequestId,
+    reply: Reply,
+    carry: impl FnOnce(ReplyBody) -> Body,
+) -> Response {
     let Reply { facts, headers, body } = reply;
     let stream = body.is_stream();
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(carry(body));
     *response.headers_mut() = headers;
     let out = response.headers_mut();
     if stream {

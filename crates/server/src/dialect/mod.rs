@@ -6,6 +6,7 @@ pub(crate) mod bedrock_control;
 pub(crate) mod call;
 pub(crate) mod gemini;
 pub(crate) mod openai;
+pub(crate) mod openai_conversations;
 pub(crate) mod openai_responses;
 
 use axum::extract::Request;
@@ -22,7 +23,7 @@ pub(crate) fn owner(request: &Request) -> Dialect {
         Dialect::GeminiGenerate
     } else if path.contains("/v1/messages") || anthropic::is_asked(request) {
         Dialect::AnthropicMessages
-    } else if path.contains("/v1/responses") {
+    } else if path.contains("/v1/responses") || path.contains("/v1/conversations") {
         Dialect::OpenAiResponses
     } else {
         Dialect::OpenAiChat

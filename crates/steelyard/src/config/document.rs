@@ -52,6 +52,7 @@ impl<'t> Document<'t> {
                 "server" => self.section(value, &mut config.server, &mut problems),
                 "ledger" => self.section(value, &mut config.ledger, &mut problems),
                 "telemetry" => self.section(value, &mut config.telemetry, &mut problems),
+                "responses" => self.section(value, &mut config.responses, &mut problems),
                 "store" => self.section(value, &mut config.store, &mut problems),
                 "channels" => config.channels = self.list::<ChannelSpec>("channels", value, &mut problems),
                 "routes" => config.routes = self.list::<RouteSpec>("routes", value, &mut problems),
@@ -171,8 +172,8 @@ impl<'t> Document<'t> {
 }
 
 /// The names of the sections.
-pub(crate) const SECTIONS: [&str; 7] =
-    ["server", "ledger", "store", "telemetry", "channels", "routes", "prices"];
+pub(crate) const SECTIONS: [&str; 8] =
+    ["server", "ledger", "store", "telemetry", "responses", "channels", "routes", "prices"];
 
 fn suggestion(wrong: &str, known: &[&str]) -> String {
     match nearest(wrong, known.iter().copied(), 1).pop() {

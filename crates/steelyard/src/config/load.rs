@@ -11,7 +11,7 @@ use super::check::{check, is_fatal};
 use super::document::Document;
 use super::environment::{self, Environment};
 use super::model::{
-    Config, LedgerConfig, LogFormat, ServerConfig, StoreConfig, TRACES_PATH, TelemetryConfig,
+    Config, LedgerConfig, LogFormat, ResponsesConfig, ServerConfig, StoreConfig, TRACES_PATH, TelemetryConfig,
 };
 use super::origin::{Origin, Origins};
 use super::problem::{ConfigError, Place, Problem};
@@ -115,6 +115,7 @@ struct AtStart {
     ledger: LedgerConfig,
     telemetry: TelemetryConfig,
     store: StoreConfig,
+    responses: ResponsesConfig,
 }
 
 /// The bytes of a file, which may hold secrets: they do not print themselves.
@@ -188,6 +189,7 @@ fn lay(sources: &Sources, path: Option<PathBuf>, bytes: Option<Bytes>) -> Result
         ledger: config.ledger.clone(),
         store: config.store.clone(),
         telemetry: config.telemetry.clone(),
+        responses: config.responses.clone(),
     };
     if let Some(listen) = sources.variable("STEELYARD_LISTEN") {
         listen.clone_into(&mut config.server.listen);
@@ -293,7 +295,7 @@ impl Loaded {
         let of = |loaded: &Self| serde_json::to_value(&loaded.at_start).unwrap_or_default();
         let (now, then) = (of(self), of(started));
         let mut names = Vec::new();
-        for section in ["server", "ledger", "store", "telemetry"] {
+        for section in ["server", "ledger", "store", "telemetry", "responses"] {
             for (field, value) in now[section].as_object().into_iter().flatten() {
                 let name = format!("{section}.{field}");
                 // A URL that stands in the file shows only that it does, whatever it is.

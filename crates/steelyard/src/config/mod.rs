@@ -17,7 +17,8 @@ pub mod watch;
 
 pub use load::{Flags, Loaded, Sources};
 pub use model::{
-    Config, Durability, LedgerConfig, LogFormat, ServerConfig, StoreConfig, TelemetryConfig, TlsConfig,
+    Config, Durability, LedgerConfig, LogFormat, ResponsesConfig, ServerConfig, StoreConfig, TelemetryConfig,
+    TlsConfig,
 };
 pub use problem::{ConfigError, Problem, Severity};
 pub use watch::Watch;

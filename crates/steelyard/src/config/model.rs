@@ -19,6 +19,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// Where projects, keys and the ledger are kept.
     pub store: StoreConfig,
+    /// What is kept of OpenAI's Responses between calls.
+    pub responses: ResponsesConfig,
     /// Accounts at providers.
     pub channels: Vec<ChannelSpec>,
     /// Names that clients call, and where they lead.
@@ -143,6 +145,24 @@ pub struct StoreConfig {
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { url: None, max_connections: 8 }
+    }
+}
+
+/// What is kept of OpenAI's Responses between calls: the answers of calls that do not say `"store": false`, sealed, in the
+/// database. Changes take effect at the next start, for what is stored from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResponsesConfig {
+    /// Whether answers are stored at all. Without, nothing is, neither here nor at the vendor, and answers say
+    /// `"store": false`.
+    pub store: bool,
+    /// How long an answer is kept after the last call that went on from it: 30 days, unless it is said otherwise.
+    pub retention: Span,
+}
+
+impl Default for ResponsesConfig {
+    fn default() -> Self {
+        Self { store: true, retention: Span(Duration::from_hours(30 * 24)) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! OpenAI's Responses through the real binary: its clients before vendors of every wire, whole and streamed, with the bill;
-//! relayed where the vendor speaks it.
+//! relayed where the vendor speaks it. What is kept between calls: [`state`], [`conversations`].
+
+mod conversations;
+mod state;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,6 +27,11 @@ const NAMES: [(&str, Wire); 6] = [
 ];
 
 async fn world() -> World {
+    let (config, vendors) = declared().await;
+    World { server: serve(&config).await, vendors }
+}
+
+async fn declared() -> (Config, Vec<(&'static str, Upstream)>) {
     let mut vendors = Vec::new();
     let mut config = Config::new();
     for (name, wire) in NAMES {
@@ -48,7 +56,7 @@ async fn world() -> World {
         );
         vendors.push((name, vendor));
     }
-    World { server: serve(&config).await, vendors }
+    (config, vendors)
 }
 
 impl World {
@@ -111,11 +119,10 @@ async fn a_client_is_answered_by_every_vendor_and_billed() {
             let entry = world.server.entry(answer.request_id()).await;
             charged(&entry, 11, 7);
             assert_eq!(entry.dialect, "openai_responses", "{case}");
-            let relayed = matches!(name, "relayed" | "own");
-            assert_eq!(got["store"], json!(relayed), "{case}");
-            if !relayed {
+            assert_eq!(got["store"], true, "{case}");
+            assert!(got["id"].as_str().unwrap().starts_with("resp_"), "{case}");
+            if !matches!(name, "relayed" | "own") {
                 assert_eq!(got["instructions"], "be brief", "{case}");
-                assert!(got["id"].as_str().unwrap().starts_with("resp_"), "{case}");
             }
             if stream {
                 let numbers: Vec<Value> =
@@ -135,8 +142,8 @@ async fn a_client_is_answered_by_every_vendor_and_billed() {
         let asked = world.vendor(name).requests();
         assert!(asked.iter().all(|request| request.path == path), "{name}");
         if path == "/v1/responses" {
-            // The client's words as they are, but for the model's name.
-            let words = json!({"model": "m", "input": "hi", "stream": false, "max_output_tokens": 64, "instructions": "be brief"});
+            // The client's words as they are, but for the model's name, and that the vendor is to keep nothing.
+            let words = json!({"model": "m", "input": "hi", "stream": false, "max_output_tokens": 64, "instructions": "be brief", "store": false});
             assert_eq!(asked[0].json(), words, "{name}");
         }
     }
@@ -257,34 +264,15 @@ async fn a_conversation_goes_on_at_openai_without_the_proofs_of_others() {
 }
 
 #[tokio::test]
-async fn what_needs_an_earlier_call_is_refused_in_openais_shape() {
+async fn nothing_is_done_in_the_background() {
     let world = world().await;
     for name in ["own", "anthropic"] {
-        for (more, field) in [
-            (json!({"previous_response_id": "resp_1"}), "previous_response_id"),
-            (json!({"conversation": "conv_1"}), "conversation"),
-            (json!({"background": true}), "background"),
-        ] {
-            let answer = world.ask(name, false, &more).await;
-            let error = &answer.json()["error"];
-            assert_eq!((answer.status, &error["param"]), (400, &json!(field)), "{name}: {error}");
-            assert!(error["message"].as_str().unwrap().contains(field), "{error}");
-        }
+        let answer = world.ask(name, false, &json!({"background": true})).await;
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["param"]), (400, &json!("background")), "{name}: {error}");
+        assert!(error["message"].as_str().unwrap().contains("background"), "{error}");
         assert_eq!(world.vendor(name).requests().len(), 0);
     }
-    let admin = world.server.admin();
-    for (method, path) in [
-        (Method::GET, "/v1/responses/resp_1"),
-        (Method::DELETE, "/v1/responses/resp_1"),
-        (Method::POST, "/openai/v1/responses/resp_1/cancel"),
-        (Method::GET, "/v1/responses/resp_1/input_items"),
-    ] {
-        let answer = admin.send(admin.request(method, path)).await;
-        let told = answer.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(answer.status == 404 && told.contains("not stored"), "{path}: {} {told}", answer.status);
-    }
-    let stranger = world.server.client("wrong");
-    assert_eq!(stranger.get("/v1/responses/resp_1").await.status, 401);
 }
 
 /// OpenAI's own tools run where they are, with a bound of what they may cost; elsewhere they are refused, or left out.
@@ -302,22 +290,17 @@ async fn openais_own_tools_go_to_openai_alone() {
     let answer = world.ask("anthropic", true, &files).await;
     let error = &answer.json()["error"];
     assert_eq!((answer.status, &error["param"]), (400, &json!("tools[0]")), "{error}");
-    // Asked for in so many words, nothing is stored all the same.
-    world.vendor("gemini").next(chat().text("On the Baltic."));
-    let answer = world.ask("gemini", false, &json!({"store": true})).await;
-    assert_eq!(answer.header("x-steelyard-loss"), Some("store"));
-    assert_eq!(response(false, &answer)["store"], false);
 }
 
 #[tokio::test]
 async fn a_strict_call_is_refused_for_what_would_be_lost() {
     let world = world().await;
     let admin = world.server.admin();
-    let body = json!({"model": "to-anthropic", "input": "hi", "store": true});
+    let body = json!({"model": "to-anthropic", "input": "hi", "prompt_cache_key": "a"});
     let request =
         admin.request(Method::POST, "/v1/responses").header("x-steelyard-strict", "true").json(&body);
     let answer = admin.send(request).await;
-    assert_eq!((answer.status, &answer.json()["error"]["param"]), (400, &json!("store")));
+    assert_eq!((answer.status, &answer.json()["error"]["param"]), (400, &json!("prompt_cache_key")));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 pub(crate) use session::Session;
 pub(crate) use statement::{Row, Statement, Transaction, Value, sql, without_nul};
 
-use crate::repo::{Keys, Ledger, Projects, Secrets, vault_keys};
+use crate::repo::{Conversations, Keys, Ledger, Projects, Responses, Secrets, vault_keys};
 use crate::vault::MasterKey;
 use crate::{DataDir, StoreError};
 
@@ -193,6 +193,16 @@ impl Db {
     /// The secrets in the vault.
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets::new(self)
+    }
+
+    /// The conversations that are kept for callers.
+    pub fn conversations(&self) -> Conversations<'_> {
+        Conversations::new(self)
+    }
+
+    /// The answers that are kept for callers.
+    pub fn responses(&self) -> Responses<'_> {
+        Responses::new(self)
     }
 
     /// The ledger, for reading. Entries come in through the spool and the settler alone.

@@ -1,18 +1,22 @@
 //! The resources, one file each: plain structs in, plain structs out, SQL inside.
 
 mod aws;
+mod conversations;
 mod keys;
 mod ledger;
 mod projects;
+mod responses;
 mod secrets;
 mod usage;
 pub(crate) mod vault_keys;
 
 pub use aws::ActivePair;
+pub use conversations::{Conversation, ConversationItem, ConversationItems, Conversations};
 pub use keys::{Active, ActiveSecret, Key, KeyChange, Keys, NewKey, NewSecrets};
 pub use ledger::Ledger;
 pub(crate) use ledger::{Row, insert};
 pub use projects::{Project, Projects};
+pub use responses::{Chain, NewResponse, Responses, StoredResponse};
 pub use secrets::{Secrets, StoredSecret};
 pub use usage::{Dimension, UnknownDimension, UsageFilter, UsageRow};
 

@@ -7,6 +7,8 @@ use crate::db::sql;
 use crate::testing::{Place, on_each_engine};
 use crate::{DataDir, Db, Durability, StoreError};
 
+mod conversations;
+mod responses;
 mod secrets;
 
 struct Fixture {

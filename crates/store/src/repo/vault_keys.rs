@@ -41,9 +41,23 @@ pub(super) async fn all(
     db: &Db,
     transaction: &mut Transaction<'_>,
 ) -> Result<HashMap<[u8; 16], DataKey>, StoreError> {
-    let rows = transaction.fetch(sql("SELECT id, project, sealed FROM vault_keys")).await?;
+    opened(db, &transaction.fetch(sql("SELECT id, project, sealed FROM vault_keys")).await?)
+}
+
+/// The data keys of one project that open, by id; as [`all`].
+pub(super) async fn of_project(
+    db: &Db,
+    transaction: &mut Transaction<'_>,
+    project: ProjectId,
+) -> Result<HashMap<[u8; 16], DataKey>, StoreError> {
+    let select =
+        sql("SELECT id, project, sealed FROM vault_keys WHERE project = $1").bind(project.as_bytes());
+    opened(db, &transaction.fetch(select).await?)
+}
+
+fn opened(db: &Db, rows: &[Row]) -> Result<HashMap<[u8; 16], DataKey>, StoreError> {
     let mut keys = HashMap::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows {
         match read(db.master(), row)? {
             Ok(key) => {
                 keys.insert(id(row)?, key);

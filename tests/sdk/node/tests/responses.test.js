@@ -83,9 +83,33 @@ for (const wire of WIRES) {
   });
 }
 
-test("nothing is stored", async () => {
-  const answer = await create("anthropic/any");
-  assert.equal((await caught(client.responses.retrieve(answer.id))).status, 404);
-  const error = await caught(create("responses/any", { previous_response_id: answer.id }));
-  assert.deepEqual([error.status, error.param], [400, "previous_response_id"]);
-});
+for (const channel of CHANNELS) {
+  test(`a call goes on from an earlier one: ${channel}`, async () => {
+    const first = await client.responses.create({ model: `${channel}/any`, input: "one" });
+    assert.equal((await client.responses.retrieve(first.id)).output_text ?? "You said: one", "You said: one");
+    const second = await client.responses.create({ model: `${channel}/any`, input: "two", previous_response_id: first.id });
+    assert.deepEqual([second.output_text, second.previous_response_id], ["You said: two", first.id]);
+    const items = [];
+    for await (const item of client.responses.inputItems.list(second.id, { limit: 2 })) items.push(item.content[0].text);
+    assert.deepEqual(items, ["two", "You said: one", "one"]);
+    await client.responses.delete(second.id);
+    assert.equal((await caught(client.responses.retrieve(second.id))).status, 404);
+    const error = await caught(create(`${channel}/any`, { previous_response_id: second.id }));
+    assert.deepEqual([error.status, error.param, error.code], [400, "previous_response_id", "previous_response_not_found"]);
+  });
+}
+
+for (const channel of CHANNELS) {
+  test(`a conversation: ${channel}`, async () => {
+    const items = [{ role: "user", content: "zero" }, { role: "assistant", content: "nil" }];
+    const { id } = await client.conversations.create({ items });
+    const answer = await client.responses.create({ model: `${channel}/any`, input: "one", conversation: id });
+    assert.deepEqual([answer.output_text, answer.conversation.id], ["You said: one", id]);
+    const said = [];
+    for await (const item of client.conversations.items.list(id, { limit: 2, order: "asc" })) said.push(item.content[0].text);
+    assert.deepEqual(said, ["zero", "nil", "one", "You said: one"]);
+    assert.equal((await client.conversations.update(id, { metadata: { a: "b" } })).metadata.a, "b");
+    assert.ok((await client.conversations.delete(id)).deleted);
+    assert.equal((await caught(client.conversations.retrieve(id))).status, 404);
+  });
+}

@@ -16,7 +16,7 @@ mod stream;
 use bytes::Bytes;
 use steelyard_core::{ApiError, Usage};
 use steelyard_dialect::chat::ChatRequest;
-use steelyard_dialect::{Loss, anthropic, count_tokens};
+use steelyard_dialect::{Loss, count_tokens};
 
 use crate::account::Passed;
 use crate::call::Endpoint;
@@ -43,7 +43,7 @@ pub(crate) fn answer(plan: &Plan) -> Result<(Answer, Vec<Loss>), ApiError> {
         Endpoint::Embeddings => embed::answer(&plan.body).map(|answer| (answer, Vec::new())),
         Endpoint::CountTokens => {
             let request = plan.decode()?;
-            Ok((estimate(&request), losses(&request)))
+            Ok((estimate(plan, &request), losses(&request)))
         }
         Endpoint::Chat => {
             let dialect = plan.dialect;
@@ -63,8 +63,8 @@ pub(crate) fn answer(plan: &Plan) -> Result<(Answer, Vec<Loss>), ApiError> {
 }
 
 /// The count of a request's tokens by the stand-in's own rule: nothing is used for it.
-pub(crate) fn estimate(request: &ChatRequest) -> Answer {
-    let body = anthropic::count_tokens::reply(reply::prompt_tokens(request));
+pub(crate) fn estimate(plan: &Plan, request: &ChatRequest) -> Answer {
+    let body = plan.dialect.tokens_reply(reply::prompt_tokens(request));
     Answer::Whole { body, passed: Passed { usage: Some(Usage::ZERO), ..Passed::default() } }
 }
 
