@@ -1,6 +1,6 @@
 //! The life of a request of any dialect, top to bottom: authenticate, collect, hand to the gateway, render.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -45,11 +45,11 @@ impl Entrance {
 pub(crate) async fn serve(app: &App, entrance: Entrance, request: Request) -> Response {
     let started = Instant::now();
     let (id, dialect) = (request_id(&request), entrance.dialect);
-    let answer = async {
+    let answer = pin!(async {
         let inbound = admit(app, entrance, id, started, request).await?;
         let reply = app.gateway.call(inbound).await?;
         Ok(render(dialect, id, reply, Body::new))
-    };
+    });
     answered(app, dialect, id, answer).await
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn answered(
     app: &App,
     dialect: Dialect,
     id: RequestId,
-    answer: impl Future<Output = Result<Response, Box<Refusal>>>,
+    answer: Pin<&mut impl Future<Output = Result<Response, Box<Refusal>>>>,
 ) -> Response {
     let Some(_taken) = app.drain.take() else {
         let text = "this server is shutting down: try again, another may take the call";

@@ -8,6 +8,7 @@ mod keep;
 mod recall;
 pub(crate) mod stored;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ const DIALECT: Dialect = Dialect::OpenAiResponses;
 pub(crate) async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
     let started = Instant::now();
     let id = request_id(&request);
-    answered(&app, DIALECT, id, answer(&app, id, started, request)).await
+    answered(&app, DIALECT, id, pin!(answer(&app, id, started, request))).await
 }
 
 /// How many tokens a call would have, with all that it goes on from.
@@ -47,7 +48,7 @@ pub(crate) async fn input_tokens(State(app): State<Arc<App>>, request: Request) 
         let reply = app.gateway.call(inbound).await?;
         Ok(render(DIALECT, id, reply, Body::new))
     };
-    answered(&app, DIALECT, id, counted).await
+    answered(&app, DIALECT, id, pin!(counted)).await
 }
 
 async fn answer(
