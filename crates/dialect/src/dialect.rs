@@ -126,7 +126,11 @@ impl Dialect {
     }
 
     /// The same of a request whose tokens are to be counted: it may lack what only an answer needs.
-    pub fn decode_request_to_count(self, body: &[u8], outside: &Outside<'_>) -> Result<ChatRequest, ApiError> {
+    pub fn decode_request_to_count(
+        self,
+        body: &[u8],
+        outside: &Outside<'_>,
+    ) -> Result<ChatRequest, ApiError> {
         match self {
             Self::AnthropicMessages => anthropic::count_tokens::decode_request(body, outside),
             Self::OpenAiChat

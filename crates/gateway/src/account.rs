@@ -275,7 +275,11 @@ impl Open {
     }
 
     fn left(&mut self, status: AttemptStatus) {
-        if !self.withdraw() {
+        let refused = |attempt: &&mut Attempt| attempt.http_status.is_some_and(|status| status >= 400);
+        if let Some(refused) = self.intent.attempts.last_mut().filter(refused) {
+            // The vendor had said so already, and only its reasons were still to come.
+            refused.settle_free(self.clock.now(), AttemptStatus::HttpError);
+        } else if !self.withdraw() {
             self.charge(status, &Passed::default());
         } else if let Some(unsent) = self.intent.attempts.last_mut() {
             unsent.settle_free(self.clock.now(), status);

@@ -74,9 +74,16 @@ pub(crate) async fn collect(
     };
     loop {
         let left = limits.total.0.saturating_sub(sent.elapsed());
-        let (name, wait) = if left < limits.idle.0 { ("total", left) } else { ("idle", limits.idle.0) };
+        let (wait, name, after) = if left < limits.idle.0 {
+            (left, "total", limits.total.0)
+        } else {
+            (limits.idle.0, "idle", limits.idle.0)
+        };
         match tokio::time::timeout(wait, poll_fn(|cx| body.poll_data(cx))).await {
-            Err(_) => return Err(Miss::Timeout(name, wait)),
+            Err(_) => {
+                let passed = Box::new(made_out(wire, &pieces.whole()));
+                return Err(Miss::Timeout(name, after, passed));
+            }
             Ok(None) => return Ok(pieces.whole()),
             Ok(Some(Err(error))) => {
                 return Err(broken(ErrorCode::UpstreamCut, causes(&error), pieces));

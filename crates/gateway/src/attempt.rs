@@ -205,7 +205,7 @@ impl Sending<'_> {
                     "no connection within {limit:?} (the first_byte limit)"
                 )));
             }
-            Err(_) => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
+            Err(_) => return Err(Miss::Timeout("first_byte", limits.first_byte.0, Box::default())),
             Ok(Err(error)) if error.is_connect() || account.withdraw() => {
                 return Err(Miss::Unreachable(causes(&error)));
             }
@@ -315,9 +315,9 @@ impl Sending<'_> {
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.trim_start().starts_with(wire.stream_type()));
-        let mut limit = tokio::time::Instant::from_std(sent) + limits.first_byte.0;
+        let limit = tokio::time::Instant::from_std(sent) + limits.first_byte.0;
         let Ok(first) = tokio::time::timeout_at(limit, body.first()).await else {
-            return Err(Miss::Timeout("first_byte", limits.first_byte.0));
+            return Err(Miss::Timeout("first_byte", limits.first_byte.0, Box::default()));
         };
         // Some servers write an error as it is where events are announced; no event begins like that.
         if !is_events || first.trim_ascii_start().starts_with(b"{") {
@@ -350,19 +350,31 @@ impl Sending<'_> {
             }
         };
         let mut first = Queue::new();
-        let mut alive = false;
+        // Until when, and which limit that is; none: the client then gets what there is.
+        let mut until = (limit, Some(("first_byte", limits.first_byte.0)));
+        let mut held = None;
         let end = loop {
             let step = std::future::poll_fn(|cx| feed.poll(cx, &mut first));
-            match tokio::time::timeout_at(limit, step).await {
-                Err(_) if !alive => return Err(Miss::Timeout("first_byte", limits.first_byte.0)),
-                Err(_) => break None,
+            match tokio::time::timeout_at(until.0, step).await {
+                Err(_) => match until.1 {
+                    Some((name, after)) => return Err(Miss::Timeout(name, after, Box::new(feed.passed()))),
+                    None => break None,
+                },
                 Ok(Step::Over(end)) => break Some(end),
                 Ok(Step::More) if first.is_empty() => {}
                 Ok(Step::More) if feed.begun() || size(&first) > MAX_HELD => break None,
-                Ok(Step::More) if alive => {}
                 Ok(Step::More) => {
-                    alive = true;
-                    limit = tokio::time::Instant::now() + HOLD;
+                    let now = tokio::time::Instant::now();
+                    let held = *held.get_or_insert(now + HOLD);
+                    let total = tokio::time::Instant::from_std(sent) + limits.total.0;
+                    until = (held, None);
+                    for (at, name, after) in
+                        [(now + limits.idle.0, "idle", limits.idle.0), (total, "total", limits.total.0)]
+                    {
+                        if at < until.0 {
+                            until = (at, Some((name, after)));
+                        }
+                    }
                 }
             }
         };

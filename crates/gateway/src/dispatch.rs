@@ -14,7 +14,7 @@ use steelyard_core::{ApiError, ErrorCode, ErrorKind};
 use steelyard_dialect::ChatRequest;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::account::{Account, Passed};
+use crate::account::Account;
 use crate::attempt::{self, Answer, Ready, Sending, Unfit};
 use crate::call::{Facts, Gateway, Refusal, Reply};
 use crate::miss::Miss;
@@ -242,8 +242,8 @@ impl<'a> Dispatch<'a> {
                     Failure::Credentials | Failure::Redirect | Failure::NoModel | Failure::Caller => true,
                 }
             }
-            Miss::Timeout(..) => {
-                account.attempt_charged(AttemptStatus::Timeout, &Passed::default());
+            Miss::Timeout(_, _, passed) => {
+                account.attempt_charged(AttemptStatus::Timeout, passed);
                 offer.health.failed(now);
                 true
             }

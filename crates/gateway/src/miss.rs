@@ -26,8 +26,9 @@ pub(crate) enum Miss {
         body: Bytes,
         wire: Dialect,
     },
-    /// The vendor went silent after the request was sent.
-    Timeout(&'static str, Duration),
+    /// The vendor went silent after the request was sent, or did not come to an end: which limit that was, how long it
+    /// is, and what had come.
+    Timeout(&'static str, Duration, Box<Passed>),
     /// The answer broke off or makes no sense.
     Broken { code: ErrorCode, why: String, passed: Box<Passed> },
     /// Steelyard shuts down and waits no longer.
@@ -80,7 +81,7 @@ impl Miss {
                 );
                 ApiError::new(ErrorCode::UpstreamCredentials, text).with_source(why)
             }
-            Self::Timeout(limit, after) => ApiError::new(
+            Self::Timeout(limit, after, _) => ApiError::new(
                 ErrorCode::UpstreamTimeout,
                 format!("{at} did not answer within {after:?} (its {limit} limit)"),
             ),

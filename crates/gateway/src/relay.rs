@@ -141,6 +141,7 @@ pub(crate) struct Ends {
 /// new timer.
 pub(crate) struct Clocks {
     idle: Duration,
+    total: Duration,
     /// When the vendor last sent something.
     last: Instant,
     /// When the client last got something.
@@ -151,7 +152,7 @@ pub(crate) struct Clocks {
 
 /// What a timer says.
 enum Tick {
-    /// A limit was passed: its name, and how long nothing came.
+    /// A limit was passed: its name, and how long it is.
     Expired(&'static str, Duration),
     /// The client has waited long enough for a sign of life.
     Beat,
@@ -162,6 +163,7 @@ impl Clocks {
         let now = Instant::now();
         let mut clocks = Self {
             idle: limits.idle.0,
+            total: limits.total.0,
             last: now,
             beat: now,
             deadline: Instant::from_std(started) + limits.total.0,
@@ -186,7 +188,7 @@ impl Clocks {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if now >= self.deadline {
-                return Poll::Ready(Tick::Expired("total", now.duration_since(self.last)));
+                return Poll::Ready(Tick::Expired("total", self.total));
             }
             if now >= self.last + self.idle {
                 return Poll::Ready(Tick::Expired("idle", self.idle));
@@ -379,8 +381,12 @@ impl Finish {
                 (AttemptStatus::Cut, Outcome::UpstreamError, ends.error(&error))
             }
             Self::Expired(limit, after) => {
+                let text = match limit {
+                    "total" => format!("the vendor did not come to an end within {after:?}"),
+                    _ => format!("the vendor sent nothing for {after:?}"),
+                };
                 let text = format!(
-                    "the vendor sent nothing for {after:?} (the {limit} limit of its channel): what you have received is incomplete"
+                    "{text} (the {limit} limit of its channel): what you have received is incomplete"
                 );
                 let error = ApiError::new(ErrorCode::UpstreamTimeout, text);
                 (AttemptStatus::Timeout, Outcome::Timeout, ends.error(&error))

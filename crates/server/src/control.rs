@@ -64,6 +64,8 @@ pub struct Books {
 pub struct Health {
     /// Whether the spool takes records.
     pub spool_writes: bool,
+    /// Whether it has room for another call.
+    pub spool_room: bool,
     /// Records that wait to be moved into the ledger.
     pub spool_waiting: u64,
     /// Whether the database answers, and takes entries.
@@ -185,8 +187,10 @@ impl Control {
     pub async fn health(&self) -> Health {
         let books = self.books.as_ref();
         let moves = books.is_none_or(|books| books.settler.health().failing.is_none());
+        let spool = books.map(|books| books.spool.health());
         Health {
-            spool_writes: books.is_none_or(|books| books.spool.health().failing.is_none()),
+            spool_writes: spool.as_ref().is_none_or(|spool| spool.failing.is_none()),
+            spool_room: spool.as_ref().is_none_or(|spool| spool.waiting < spool.limit),
             spool_waiting: self.spool_waiting(),
             database: moves && self.db.ping().await.is_ok(),
         }

@@ -20,11 +20,16 @@ pub(crate) async fn healthz() -> Response {
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let health = app.control.health().await;
     let draining = app.drain.has_begun();
-    let ready = !draining && health.spool_writes;
+    let ready = !draining && health.spool_writes && health.spool_room;
+    let ledger = match (health.spool_writes, health.spool_room) {
+        (true, true) => "ok",
+        (true, false) => "the spool is full (ledger.capacity)",
+        (false, _) => "the spool cannot be written",
+    };
     let body = json!({
         "status": if ready { "ready" } else { "unready" },
         "draining": draining,
-        "ledger": if health.spool_writes { "ok" } else { "the spool cannot be written" },
+        "ledger": ledger,
         "spool_waiting": health.spool_waiting,
         "database": if health.database { "ok" } else { "unreachable" },
     });

@@ -99,7 +99,7 @@ pub(crate) fn write_start(
     body.objects("content", std::iter::empty::<()>(), |_, ()| {});
     body.null("stop_reason");
     body.null("stop_sequence");
-    body.object("usage", |object| usage::encode(used, service_tier, object));
+    body.object("usage", |object| usage::encode_start(used, service_tier, object));
 }
 
 /// Writes why the model stopped. `refused` is what it said instead of an answer. Shared with streams.

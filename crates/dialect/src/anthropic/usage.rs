@@ -189,16 +189,29 @@ impl Sums {
     }
 }
 
-/// Writes the members of a `usage` object of a whole answer, or of the beginning of a stream.
+/// Writes the members of a `usage` object of a whole answer.
 pub(crate) fn encode(usage: &Usage, service_tier: Option<&str>, object: &mut Object<'_>) {
+    write(usage, service_tier, true, object);
+}
+
+/// The same at the beginning of a stream. Most vendors tell only at the end what was written to a cache, and the SDKs keep
+/// what the beginning said of its lifetimes: where nothing is known yet, nothing is said.
+pub(crate) fn encode_start(usage: &Usage, service_tier: Option<&str>, object: &mut Object<'_>) {
+    let sums = Sums::of(usage);
+    write(usage, service_tier, sums.written_5m > 0 || sums.written_1h > 0, object);
+}
+
+fn write(usage: &Usage, service_tier: Option<&str>, lifetimes: bool, object: &mut Object<'_>) {
     let sums = Sums::of(usage);
     object.field("input_tokens", &sums.input);
     object.field("cache_creation_input_tokens", &sums.written_5m.saturating_add(sums.written_1h));
     object.field("cache_read_input_tokens", &sums.cache_read);
-    object.object("cache_creation", |split| {
-        split.field("ephemeral_5m_input_tokens", &sums.written_5m);
-        split.field("ephemeral_1h_input_tokens", &sums.written_1h);
-    });
+    if lifetimes {
+        object.object("cache_creation", |split| {
+            split.field("ephemeral_5m_input_tokens", &sums.written_5m);
+            split.field("ephemeral_1h_input_tokens", &sums.written_1h);
+        });
+    }
     object.field("output_tokens", &sums.output);
     details(usage, object);
     object

@@ -435,3 +435,19 @@ fn what_is_lost_of_googles_settings_is_named_by_its_member() {
         assert!(!found.contains(&"generationConfig".to_owned()), "{found:?}");
     }
 }
+
+/// OpenAI's SDKs read structured answers, and send back what they made of the text beside the text itself.
+#[test]
+fn what_openais_sdks_made_of_an_answer_is_no_loss() {
+    let body = br#"{"model":"m","messages":[{"role":"user","content":"go"},
+        {"role":"assistant","content":"{\"a\":1}","parsed":{"a":1},"tool_calls":[{"id":"c","type":"function",
+            "function":{"name":"f","arguments":"{\"b\":2}","parsed_arguments":{"b":2}}}]},
+        {"role":"tool","tool_call_id":"c","content":"done"}]}"#;
+    let request = Dialect::OpenAiChat.decode_request(body, &Outside::default()).unwrap();
+    for wire in [Dialect::AnthropicMessages, Dialect::BedrockConverse, Dialect::GeminiGenerate] {
+        let target = Target { model: "m", max_output: Some(100), compatible: false };
+        let (_, losses) = wire.encode_request(&request, &target);
+        let names: Vec<_> = losses.iter().map(|loss| loss.field.as_str()).collect();
+        assert!(!names.iter().any(|name| name.contains("parsed")), "{wire:?}: {names:?}");
+    }
+}

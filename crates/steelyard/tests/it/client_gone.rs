@@ -77,6 +77,20 @@ async fn cut_before_the_vendor_has_answered() {
 }
 
 #[tokio::test]
+async fn cut_while_the_vendor_says_why_it_refuses() {
+    let app = app().await;
+    app.up.next(fault::hang_after(429, r#"{"error":{"mess"#));
+    let raw = send(&app, &ask("cut")).await;
+    app.up.has_requests(1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(raw);
+    app.up.is_aborted(1).await;
+    let entry = app.only_entry().await;
+    assert_eq!((entry.outcome.as_str(), entry.statuses()), ("client_gone", vec!["http_error"]), "{entry:#?}");
+    assert_eq!(entry.pico(), Some(0), "a refusal is free: {entry:#?}");
+}
+
+#[tokio::test]
 async fn cut_in_the_middle_of_a_stream() {
     let app = app().await;
     app.up.next(chat().texts(["some ", "words ", "passed"]).wait(&Gate::new()).text("never"));

@@ -147,6 +147,9 @@ async fn a_full_spool_refuses_new_calls_before_money_is_spent() {
     assert!(refusal.header("retry-after").is_some(), "{refusal:?}");
     assert!((10..=40).contains(&served), "{served} calls fit into a spool of 20");
     assert_eq!(app.up.count(), 1 + served, "the refused call was not sent");
+    let ready = app.server.stranger().get("/readyz").await;
+    let told = ready.json()["ledger"].clone();
+    assert_eq!((ready.status, told), (503, json!("the spool is full (ledger.capacity)")), "{ready:?}");
     drop(held);
     until("room in the spool", || async { (client.chat(&ask("smart")).await.status == 200).then_some(()) })
         .await;

@@ -71,6 +71,35 @@ async fn between_two_pieces() {
 }
 
 #[tokio::test]
+async fn what_the_vendor_told_before_it_went_silent_is_charged() {
+    let up = Upstream::start().await;
+    let server = limited(&up, r#"idle = "1s", first_byte = "20s""#).await;
+    up.next(fault::hang_after(
+        200,
+        r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":50,"total_tokens":150}}"#,
+    ));
+    let answer = server.admin().chat(&ask("r")).await;
+    refused(&answer, 504, "SY0302");
+    let entry = server.entry(answer.request_id()).await;
+    assert_eq!((entry.outcome.as_str(), entry.basis.as_deref()), ("timeout", Some("reported")), "{entry:#?}");
+    assert_eq!((entry.used("input"), entry.used("output")), (100, 50), "{entry:#?}");
+}
+
+#[tokio::test]
+async fn a_sign_of_life_does_not_suspend_the_limits() {
+    let up = Upstream::start().await;
+    for limits in [r#"idle = "1s", first_byte = "20s""#, r#"total = "1500ms", first_byte = "20s""#] {
+        let server = limited(&up, limits).await;
+        up.next(fault::hang_after_comment());
+        let begun = Instant::now();
+        let answer = server.admin().chat(&ask_stream("r")).await;
+        assert!(begun.elapsed() < Duration::from_secs(12), "after {:?}", begun.elapsed());
+        refused(&answer, 504, "SY0302");
+        assert_eq!(server.only_entry().await.outcome, "timeout");
+    }
+}
+
+#[tokio::test]
 async fn slow_but_steady_is_fine() {
     let up = Upstream::start().await;
     let server = limited(&up, r#"idle = "2s""#).await;

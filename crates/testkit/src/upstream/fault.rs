@@ -42,6 +42,20 @@ pub fn hang_in_body() -> Reply {
     vec![Step::Write(head), Step::write(r#"{"id":"chatcmpl-1","object":"chat.comp"#), Step::Hang].into()
 }
 
+/// Sends `body` in the chunked transfer encoding, and then nothing more.
+pub fn hang_after(status: u16, body: &str) -> Reply {
+    let headers = [("content-type", "application/json"), ("transfer-encoding", "chunked")];
+    let head = head(Wire::OpenAi, status, &headers);
+    vec![Step::Write(head), Step::write(format!("{:x}\r\n{body}\r\n", body.len())), Step::Hang].into()
+}
+
+/// Begins a stream with a sign of life, and sends nothing more.
+pub fn hang_after_comment() -> Reply {
+    let headers = [("content-type", "text/event-stream"), ("transfer-encoding", "chunked")];
+    let head = head(Wire::OpenAi, 200, &headers);
+    vec![Step::Write(head), Step::write("8\r\n: ping\n\n\r\n"), Step::Hang].into()
+}
+
 /// Answers in no known protocol.
 pub fn garbage() -> Reply {
     vec![Step::write("SSH-2.0-OpenSSH_9.6\r\n\x00\x01\x02\x7f"), Step::Close].into()

@@ -1,9 +1,12 @@
 //! The canonical model into a request for a vendor that speaks Messages, by the rules of version `2023-06-01`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::anthropic::Carrier;
 use crate::anthropic::quirks::Quirks;
+use crate::anthropic::request::calls;
 use crate::anthropic::request::definitions::{self, Offer};
 use crate::anthropic::request::headers;
 use crate::anthropic::request::parts::{self, Block};
@@ -29,6 +32,8 @@ pub(super) fn is_own(request: &ChatRequest) -> bool {
 }
 
 pub(crate) fn encode(request: &ChatRequest, target: &Target<'_>, carrier: Carrier) -> (Bytes, Vec<Loss>) {
+    let apart = if is_own(request) { Cow::Borrowed(request) } else { calls::told_apart(request) };
+    let request = &*apart;
     let mut losses = Losses::default();
     let quirks = Quirks::of(target.model);
     parameters(request, &mut losses);

@@ -3,6 +3,7 @@
 //! turns, `parts` writes what they hold, `thinking` settles how the model thinks, `definitions` writes tools.
 
 pub(crate) mod blocks;
+mod calls;
 pub(crate) mod decode;
 mod definitions;
 pub(crate) mod encode;

@@ -78,6 +78,8 @@ fn message(raw: &RawValue, at: &At<'_>, legacy: &mut Legacy, places: &mut Places
                 parts.push(Part::AudioRef { id });
             }
             tool_calls(&mut fields, &mut parts, legacy)?;
+            // OpenAI's SDKs read structured answers and send back what they made of the text beside it.
+            fields.take("parsed");
             parts
         }
         Role::Tool => {
@@ -277,6 +279,7 @@ fn tool_call(raw: &RawValue, at: &At<'_>) -> Result<ToolCall, Fault> {
         "function" => {
             let mut call = Fields::of(fields.need("function")?, &inner)?;
             let name = call.need_text("name")?;
+            call.take("parsed_arguments");
             Ok(ToolCall { id, name, input: ToolInput::Arguments(call.need_text("arguments")?) })
         }
         "custom" => {

@@ -24,7 +24,12 @@ fn in_stream(client: Dialect, stream: &[u8]) -> Map<String, Value> {
             "bedrock_converse" => &event["metadata"],
             _ => &event,
         };
-        told.extend(whole(client, answer));
+        let mut figures = whole(client, answer);
+        if client == Dialect::AnthropicMessages && event["message"].is_null() {
+            // The SDKs take it from the beginning alone.
+            figures.remove("cache_creation");
+        }
+        told.extend(figures);
     }
     told
 }
@@ -45,6 +50,10 @@ fn a_stream_tells_the_figures_of_the_whole_answer() {
                 for told in [&mut of_whole, &mut of_stream] {
                     told.remove("service_tier");
                     told.remove("speed");
+                }
+                // Where the beginning could not know it, it is left out rather than told as none.
+                if !of_stream.contains_key("cache_creation") {
+                    of_whole.remove("cache_creation");
                 }
             }
             let pair = format!("{} → {}: {}", vendor.name(), client.name(), row.field);
